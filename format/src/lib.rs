@@ -1,0 +1,18 @@
+//! The Stillframe bundle: its bytes, its events, and the fold from events to state.
+//!
+//! This crate knows nothing of an operating system. It is what `capture` writes through and what `replay`
+//! reads through; both depend on it and it depends on neither. Everything it reads is taken for hostile
+//! input: lengths are checked before they are believed, and nothing here panics on bytes.
+//!
+//! The normative description of the format is `docs/format.md`.
+#![forbid(unsafe_code)]
+
+pub mod batch;
+pub mod captured;
+pub mod event;
+pub mod snapshot;
+pub mod time;
+
+pub use captured::Captured;
+pub use event::{Body, Draft, Event, Stream};
+pub use time::BootTime;
