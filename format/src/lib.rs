@@ -28,6 +28,7 @@ pub mod snapshot;
 pub mod stream;
 pub mod table;
 pub mod time;
+pub mod verify;
 pub mod writer;
 
 pub use captured::Captured;

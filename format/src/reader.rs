@@ -75,10 +75,28 @@ impl<R: Read + Seek> Bundle<R> {
     /// [`ReadError::NotABundle`], [`ReadError::NewerVersion`], or a failing storage. A bundle that is cut or damaged
     /// after its header opens: see [`Bundle::condition`].
     pub fn open(source: R) -> Result<Self, ReadError> {
+        let mut bundle = Self::begin(source)?;
+        if bundle.open_by_index().is_err() {
+            bundle.walk()?;
+        }
+        Ok(bundle)
+    }
+
+    /// Opens a bundle by walking it from its start, without believing seek table and index.
+    ///
+    /// # Errors
+    /// As [`Bundle::open`].
+    pub fn open_by_walk(source: R) -> Result<Self, ReadError> {
+        let mut bundle = Self::begin(source)?;
+        bundle.walk()?;
+        Ok(bundle)
+    }
+
+    fn begin(source: R) -> Result<Self, ReadError> {
         let mut storage = Storage::new(source)?;
         let (header, first) = read_header(&mut storage)?;
         let anchors = Anchors::new(header.anchors.clone());
-        let mut bundle = Self {
+        Ok(Self {
             storage,
             header,
             end: None,
@@ -86,11 +104,7 @@ impl<R: Read + Seek> Bundle<R> {
             frames: vec![first],
             slices: Vec::new(),
             anchors,
-        };
-        if bundle.open_by_index().is_err() {
-            bundle.walk()?;
-        }
-        Ok(bundle)
+        })
     }
 
     /// The header.
@@ -237,6 +251,14 @@ impl<R: Read + Seek> Bundle<R> {
     /// [`ReadError`] when the frame is damaged.
     pub fn frame_content(&mut self, place: FramePlace) -> Result<Vec<u8>, ReadError> {
         self.storage.content(place)
+    }
+
+    /// Bytes of the file as they are; fewer than `len` only at its end.
+    ///
+    /// # Errors
+    /// [`ReadError`] when `len` is over the limit of a frame or the storage fails.
+    pub fn bytes(&mut self, offset: u64, len: usize) -> Result<Vec<u8>, ReadError> {
+        self.storage.read_up_to(offset, len)
     }
 
     fn frames_of(&self, info: &SliceInfo) -> impl Iterator<Item = FramePlace> + use<R> {

@@ -19,6 +19,7 @@ use stillframe_format::reader::{Bundle, Condition};
 use stillframe_format::slice::{SliceContent, runs, seal};
 use stillframe_format::stream::Names;
 use stillframe_format::time::Anchor;
+use stillframe_format::verify::verify;
 use stillframe_format::writer::Writer;
 use stillframe_format::{BootTime, Captured};
 
@@ -434,4 +435,37 @@ fn late_events_are_marked() {
             .iter()
             .all(|event| event.late == (event.time < BootTime(1_000)))
     );
+}
+
+#[test]
+fn verify_accepts_a_sound_bundle_and_nothing_else() {
+    let bytes = bundle(2, 10);
+    let check = |bytes: &[u8]| verify(Cursor::new(bytes.to_vec()), |_| None);
+    let report = check(&bytes).unwrap();
+    assert_eq!(report.findings, []);
+    assert_eq!(
+        (report.slices, report.valid.map(|(slice, _)| slice), report.ended),
+        (2, Some(2), true)
+    );
+    for at in 0..bytes.len() {
+        let mut bent = bytes.clone();
+        bent[at] ^= 0x08;
+        match check(&bent) {
+            Err(ReadError::NotABundle(_) | ReadError::NewerVersion { .. }) => {}
+            Err(error) => panic!("byte {at}: {error}"),
+            Ok(found) if found.findings.is_empty() => {
+                // The frame must then decode to the same bytes: nothing was changed that anybody could read.
+                assert_eq!(all_events(&bent), all_events(&bytes), "byte {at}");
+            }
+            Ok(_) => {}
+        }
+    }
+    for len in 0..bytes.len() {
+        if let Ok(found) = check(&bytes[..len]) {
+            assert!(!found.findings.is_empty(), "cut at {len}");
+        }
+    }
+    let mut longer = bytes.clone();
+    longer.push(0);
+    assert!(!check(&longer).unwrap().findings.is_empty(), "data after the end");
 }
