@@ -4,4 +4,5 @@
 //! (each on its own thread) -> `recorder` (one order, slices) -> `stillframe_format::writer` -> file or pipe.
 
 pub mod source;
+pub mod sys;
 pub mod target;

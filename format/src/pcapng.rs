@@ -5,7 +5,7 @@
 //! head and of every packet block, so a packet is decoded alone, given the [`Section`] that its head made; and
 //! members concatenated with `cat` are a pcapng file that Wireshark opens.
 //!
-//! Only what [`write`](mod@self::write) writes is read back: little endian, nanosecond stamps, a network namespace and a
+//! Only what this module writes is read back: little endian, nanosecond stamps, a network namespace and a
 //! direction for every packet. Anything else is a [`PcapngError`], since in a bundle it means damage. Blocks that
 //! others may add (names, statistics) can be walked with [`Blocks`].
 //!

@@ -1,0 +1,3 @@
+//! The kernel interfaces that need `unsafe`: the only such place. Everything above it is safe code.
+
+pub mod packet_ring;
