@@ -48,7 +48,7 @@ pub fn rebuild(check: bool) -> Result<()> {
 fn compile(folder: &Path, name: &str) -> Result<Vec<u8>> {
     let output = Output::new(name);
     // The compiler writes the folder into the object unless it is mapped away.
-    let map = format!("-ffile-prefix-map={}/=", folder.display());
+    let map = format!("-ffile-prefix-map={}=.", folder.display());
     run(Command::new(CLANG)
         .current_dir(folder)
         .args(["-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-mcpu=v3"])
