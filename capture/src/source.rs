@@ -6,6 +6,8 @@
 //! [`stillframe_format::event::Loss`] events.
 
 pub mod packets;
+pub mod syscalls;
+mod tracing;
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
