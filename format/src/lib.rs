@@ -10,6 +10,7 @@
 pub mod batch;
 pub mod captured;
 pub mod event;
+pub mod journal;
 pub mod snapshot;
 pub mod time;
 
