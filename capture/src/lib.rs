@@ -3,6 +3,8 @@
 //! The data flows one way: `plan` (what was typed, resolved) -> `preflight` (what the host can do) -> `source`s
 //! (each on its own thread) -> `recorder` (one order, slices) -> `stillframe_format::writer` -> file or pipe.
 
+pub mod clock;
+pub mod engine;
 pub mod source;
 pub mod sys;
 pub mod target;

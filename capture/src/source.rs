@@ -8,6 +8,8 @@
 pub mod packets;
 pub mod syscalls;
 mod tracing;
+pub mod engine_events;
+pub mod kernel;
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;

@@ -25,6 +25,7 @@ pub mod pcapng;
 pub mod reader;
 pub mod seek_table;
 pub mod slice;
+pub mod journal;
 pub mod snapshot;
 pub mod stream;
 pub mod table;
