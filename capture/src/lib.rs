@@ -3,5 +3,8 @@
 //! The data flows one way: `plan` (what was typed, resolved) -> `preflight` (what the host can do) -> `source`s
 //! (each on its own thread) -> `recorder` (one order, slices) -> `stillframe_format::writer` -> file or pipe.
 
+pub mod deadline;
+pub mod preflight;
+pub mod snapshot;
 pub mod source;
 pub mod target;
