@@ -5,6 +5,8 @@
 //! did not fit. A source never drops by itself what it has already read; it reports what the kernel dropped as
 //! [`stillframe_format::event::Loss`] events.
 
+pub mod metrics;
+
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

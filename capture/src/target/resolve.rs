@@ -118,6 +118,12 @@ pub fn pids(target: &Target) -> Vec<u32> {
     }
 }
 
+/// Whether the target has cgroups of its own, so that they tell which processes belong to it.
+#[must_use]
+pub fn has_cgroup(target: &Target) -> bool {
+    cgroup::process_folder(&target.cgroups).is_some()
+}
+
 /// Every process of the host and its parent.
 fn parents() -> Vec<(u32, u32)> {
     fs::read_dir("/proc")
