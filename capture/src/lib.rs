@@ -5,6 +5,9 @@
 
 pub mod clock;
 pub mod engine;
+pub mod deadline;
+pub mod preflight;
+pub mod snapshot;
 pub mod source;
 pub mod sys;
 pub mod target;

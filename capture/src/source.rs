@@ -10,6 +10,7 @@ pub mod syscalls;
 mod tracing;
 pub mod engine_events;
 pub mod kernel;
+pub mod metrics;
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;

@@ -1,5 +1,11 @@
 //! What is to be captured, resolved to what the kernel knows: cgroups, namespaces, processes, devices.
 
+pub mod cgroup;
+pub mod device;
+pub mod mountinfo;
+pub mod namespace;
+pub mod resolve;
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -78,7 +78,7 @@ pub struct DescriptorInfo {
 pub struct SocketInfo {
     /// Inode number of the network namespace.
     pub netns: u64,
-    /// `tcp`, `udp`, `unix`, `raw`, `packet`, …
+    /// `tcp`, `udp`, `unix-stream`, `unix-dgram`, `unix-seqpacket`, `raw`, `packet`, …
     pub protocol: String,
     /// `ipv4`, `ipv6`, `unix`, …
     pub family: String,
@@ -86,7 +86,7 @@ pub struct SocketInfo {
     pub state: String,
     /// `10.0.0.2:80`, `[::1]:80`, a path, `@name` for an abstract one, empty for none.
     pub local: String,
-    /// The same for the other end.
+    /// The same for the other end; `[inode]` for the peer of a Unix socket that has no name.
     pub remote: String,
     /// Bytes (or, listening, connections) that wait to be received.
     pub recv_queue: u32,
