@@ -211,6 +211,11 @@ impl Drop for Bed {
     }
 }
 
+/// Installs what the tests need from Debian.
+pub(crate) fn install_packages() -> Result<()> {
+    packages::install()
+}
+
 /// `cargo xtask bed up`
 pub(crate) fn up() -> Result<()> {
     let bed = Bed::up()?;

@@ -3,10 +3,13 @@
 mod bed;
 mod command;
 mod interrupt;
+mod licences;
+mod test;
 mod workspace;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 /// Stillframe's chores.
 #[derive(Parser)]
@@ -21,6 +24,12 @@ enum Chore {
     /// The private test bed: journald, dockerd, images. Needs root.
     #[command(subcommand)]
     Bed(BedChore),
+    /// Every check that a change must pass. Needs root: brings up the test bed, and takes it down again.
+    Test {
+        /// Also what takes long: other targets.
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 #[derive(Subcommand)]
@@ -37,11 +46,22 @@ enum BedChore {
     },
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run(Arguments::parse().chore) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: Chore) -> Result<()> {
     interrupt::catch()?;
-    match Arguments::parse().chore {
+    match chore {
         Chore::Bed(BedChore::Up) => bed::up(),
         Chore::Bed(BedChore::Down) => bed::down(),
         Chore::Bed(BedChore::Run { command }) => bed::run(&command),
+        Chore::Test { all } => test::run(all),
     }
 }

@@ -81,7 +81,8 @@ fn apt_get(words: &[&str], packages: &[&str]) -> Result<()> {
             .args(["--quiet", "--quiet", "-o", "DPkg::Lock::Timeout=300"])
             .args(words)
             .args(packages)
-            .env("DEBIAN_FRONTEND", "noninteractive"),
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdout(std::io::stderr()),
         Terminal::Detached,
     )
 }
