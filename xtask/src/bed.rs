@@ -17,6 +17,7 @@ use anyhow::{Context as _, Result, bail};
 use process::Process;
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -144,6 +145,8 @@ impl State {
             ("DOCKER_HOST", self.docker_host()),
             ("DOCKER_CONFIG", self.dir.join("client").display().to_string()),
             ("STILLFRAME_BED", "1".to_owned()),
+            // What a test leaves in a temporary folder is found, and goes, with the bed.
+            ("TMPDIR", self.dir.join("tmp").display().to_string()),
             (MARKER, self.dir.display().to_string()),
         ]
     }
@@ -177,6 +180,9 @@ impl Bed {
             is_down: false,
         };
         bed.state.save()?;
+        let temporary = bed.state.dir.join("tmp");
+        fs::create_dir(&temporary)?;
+        fs::set_permissions(&temporary, fs::Permissions::from_mode(0o1777))?;
         journald::up(&mut bed.state)?;
         engine::up(&mut bed.state)?;
         images::up(&bed.state)?;
