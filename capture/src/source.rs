@@ -5,6 +5,9 @@
 //! did not fit. A source never drops by itself what it has already read; it reports what the kernel dropped as
 //! [`stillframe_format::event::Loss`] events.
 
+pub mod syscalls;
+mod tracing;
+
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 OR GPL-2.0-only */
+/*
+ * What the BPF programs and user space agree on: the records of the rings, and the values of the maps.
+ *
+ * This file is the single truth. Every offset and size stands in a _Static_assert, which the compiler checks here
+ * and which the tests of the Rust decoders read and compare with their own constants.
+ * All numbers are in the byte order of the host; every record starts on an 8-byte boundary.
+ */
+#ifndef STILLFRAME_RECORD_H
+#define STILLFRAME_RECORD_H
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef int s32;
+typedef long long s64;
+
+#define SF_OFFSET(type, field, at) _Static_assert(__builtin_offsetof(struct type, field) == at, #type "." #field)
+#define SF_SIZE(type, size) _Static_assert(sizeof(struct type) == size, #type)
+
+/* sf_record.type */
+#define SF_SYSCALL 1
+#define SF_FORK 2   /* args[0] child tgid, args[1] child tid, args[2] child's target */
+#define SF_EXEC 3   /* args[0] thread id before the call; captures: filename (arg 0), argv (arg 1) */
+#define SF_EXIT 4   /* args[0] exit code as wait(2) shows it, args[1] last thread of its process */
+#define SF_RESCAN 5 /* a process with many threads joined a target's cgroup: walk the tasks again */
+
+/* sf_record.flags */
+#define SF_NEVER_RETURNED 1
+#define SF_ENTRY_UNSEEN 2
+
+/* The fixed part of every record of the syscalls ring; `data_len` bytes of captures follow. */
+struct sf_record {
+	u8 type;
+	u8 abi;
+	u8 flags;
+	u8 capture_count;
+	u16 cpu;
+	u16 reserved;
+	u64 time;  /* CLOCK_BOOTTIME */
+	u64 enter; /* CLOCK_BOOTTIME; 0 when not seen */
+	u64 args[6];
+	s64 ret;
+	u32 nr;
+	u32 target; /* index + 1 into the targets of user space; 0 for none */
+	u32 tgid;
+	u32 tid;
+	u8 comm[16];
+	u32 data_len;
+	u32 sequence; /* reserved */
+};
+SF_OFFSET(sf_record, type, 0);
+SF_OFFSET(sf_record, abi, 1);
+SF_OFFSET(sf_record, flags, 2);
+SF_OFFSET(sf_record, capture_count, 3);
+SF_OFFSET(sf_record, cpu, 4);
+SF_OFFSET(sf_record, time, 8);
+SF_OFFSET(sf_record, enter, 16);
+SF_OFFSET(sf_record, args, 24);
+SF_OFFSET(sf_record, ret, 72);
+SF_OFFSET(sf_record, nr, 80);
+SF_OFFSET(sf_record, target, 84);
+SF_OFFSET(sf_record, tgid, 88);
+SF_OFFSET(sf_record, tid, 92);
+SF_OFFSET(sf_record, comm, 96);
+SF_OFFSET(sf_record, data_len, 112);
+SF_SIZE(sf_record, 120);
+
+/* Header of a capture; `len` bytes follow, then padding to 8. kind, when and status are stillframe_format's. */
+struct sf_capture {
+	u8 arg;
+	u8 kind;
+	u8 when;
+	u8 status;
+	u32 len;
+	u64 original;
+};
+SF_OFFSET(sf_capture, arg, 0);
+SF_OFFSET(sf_capture, kind, 1);
+SF_OFFSET(sf_capture, when, 2);
+SF_OFFSET(sf_capture, status, 3);
+SF_OFFSET(sf_capture, len, 4);
+SF_OFFSET(sf_capture, original, 8);
+SF_SIZE(sf_capture, 16);
+
+/* sf_capture.kind */
+#define SF_KIND_PATH 0
+#define SF_KIND_SOCKADDR 1
+#define SF_KIND_BUFFER 2
+#define SF_KIND_PAIR 3
+#define SF_KIND_STRINGS 4
+#define SF_KIND_STRUCT 5
+
+/* sf_capture.status */
+#define SF_WHOLE 0
+#define SF_TRUNCATED 1
+#define SF_FAILED 2
+
+/* sf_capture.when */
+#define SF_AT_ENTRY 0
+#define SF_AT_EXIT 1
+
+/* sf_op.op: how the memory behind an argument is found. */
+#define SF_OP_STRING 1       /* NUL-terminated */
+#define SF_OP_SOCKADDR 2     /* `len`: the argument that holds the length */
+#define SF_OP_SOCKADDR_OUT 3 /* `len`: the argument that points to the length */
+#define SF_OP_BUFFER 4       /* `len`: the argument that holds the length */
+#define SF_OP_BUFFER_RET 5   /* as long as the result says */
+#define SF_OP_IOVEC 6        /* `len`: the argument that holds the number of segments */
+#define SF_OP_IOVEC_RET 7    /* the same, together as long as the result says */
+#define SF_OP_MSG_NAME 8     /* msg_name of a struct msghdr */
+#define SF_OP_MSG_DATA 9     /* msg_iov of a struct msghdr */
+#define SF_OP_MSG_DATA_RET 10
+#define SF_OP_FIXED 11 /* `len`: the number of bytes */
+#define SF_OP_EXEC_NAME 12
+/* or-ed to it: only when the call did not fail */
+#define SF_OP_IF_OK 0x80
+
+struct sf_op {
+	u8 op;
+	u8 arg;
+	u8 len;
+	u8 kind;
+};
+SF_SIZE(sf_op, 4);
+
+#define SF_OPS 3
+struct sf_rule {
+	struct sf_op ops[SF_OPS];
+	u32 count;
+};
+SF_OFFSET(sf_rule, count, 12);
+SF_SIZE(sf_rule, 16);
+
+/* Calls of one table that can have a rule: numbers 0 to 511; i386 follows x86-64 in the map. */
+#define SF_RULES 512
+
+/* Longest that is ever copied, in bytes. */
+#define SF_PATH_MAX 4096
+#define SF_DATA_MAX 4096
+#define SF_SOCKADDR_MAX 128
+
+/* sf_group.mode: what the keys of the `groups` map are. */
+#define SF_GROUP_CGROUP2 1 /* id of a cgroup2 folder, whose descendants belong too */
+#define SF_GROUP_PIDNS 2   /* inode number of a pid namespace */
+
+/* Indexes of the `drops` map (one counter a CPU). */
+#define SF_DROP_SYSCALL 0
+#define SF_DROP_PROCESS 1
+#define SF_DROPS 2
+
+/* What the iterator over calls in flight writes for each. */
+struct sf_open_call {
+	u64 enter; /* 0 when not seen */
+	u64 args[6];
+	u32 nr;
+	u32 target;
+	u32 tgid;
+	u32 tid;
+	u8 comm[16];
+	u8 abi;
+	u8 reserved[7];
+};
+SF_OFFSET(sf_open_call, enter, 0);
+SF_OFFSET(sf_open_call, args, 8);
+SF_OFFSET(sf_open_call, nr, 56);
+SF_OFFSET(sf_open_call, target, 60);
+SF_OFFSET(sf_open_call, tgid, 64);
+SF_OFFSET(sf_open_call, tid, 68);
+SF_OFFSET(sf_open_call, comm, 72);
+SF_OFFSET(sf_open_call, abi, 88);
+SF_SIZE(sf_open_call, 96);
+
+#endif

@@ -1,0 +1,335 @@
+//! System calls and process changes, from BPF programs on the scheduler's and the system calls' tracepoints.
+
+mod decode;
+mod filter;
+mod open_calls;
+mod rules;
+mod wire;
+
+pub use filter::TargetSet;
+pub use open_calls::OpenCalls;
+
+use crate::source::tracing::{Programs, boottime, kernel_btf, refused, ring_size};
+use crate::source::{Message, Outbox, RecorderGone, Report, Source, SourceError, Stop};
+use crate::target::Target;
+use aya::EbpfLoader;
+use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
+use decode::{Decoded, Decoder};
+use filter::{GroupMode, Shared};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use stillframe_format::event::Loss;
+use stillframe_format::{Body, BootTime, Draft, Stream};
+
+const SOURCE: &str = "syscalls";
+
+static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/bpf/syscalls.bpf.o"));
+
+/// Programs and their tracepoints, in the order of attaching: births and moves before anything is seeded, the
+/// calls last.
+const HOOKS: [(&str, &str); 6] = [
+    ("process_fork", "sched_process_fork"),
+    ("process_attach", "cgroup_attach_task"),
+    ("process_exec", "sched_process_exec"),
+    ("process_exit", "sched_process_exit"),
+    ("call_exit", "sys_exit"),
+    ("call_enter", "sys_enter"),
+];
+
+/// Rows that a batch holds before it is handed over.
+const BATCH_ROWS: usize = 16_384;
+/// Bytes that a batch holds before it is handed over.
+const BATCH_BYTES: usize = 8 << 20;
+/// How long a row waits at most before it is handed over.
+const BATCH_AGE: Duration = Duration::from_millis(50);
+/// How long the ring is left alone when it was empty.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How often the counters of lost records are read.
+const COUNTERS: Duration = Duration::from_millis(500);
+
+/// What to record.
+#[derive(Clone, Debug)]
+pub struct SyscallConfig {
+    /// Whose calls. More can be added while it runs: [`SyscallSource::targets`].
+    pub targets: Vec<Target>,
+    /// How many bytes of what is read, written, sent or received are kept for a call, at most 4096; 0 for none.
+    pub data_limit: u32,
+    /// Memory of the ring, in bytes: the power of two at or below it, between 64 KiB and 1 GiB.
+    pub ring_bytes: u64,
+}
+
+impl Default for SyscallConfig {
+    fn default() -> Self {
+        Self {
+            targets: Vec::new(),
+            data_limit: 64,
+            ring_bytes: 64 << 20,
+        }
+    }
+}
+
+/// The source of [`Stream::Syscall`] and [`Stream::Process`]: attached, and recording into its ring.
+pub struct SyscallSource {
+    shared: Arc<Shared>,
+    ring: RingBuf<MapData>,
+    drops: PerCpuArray<MapData, u64>,
+    ring_bytes: u32,
+    started: BootTime,
+    notes: Vec<String>,
+}
+
+impl SyscallSource {
+    /// Loads and attaches the programs. Calls are recorded into the ring from here on.
+    ///
+    /// # Errors
+    /// When the kernel has no type information, refuses the programs (then `missing` names the capabilities), or a
+    /// target can't be resolved.
+    pub fn new(config: &SyscallConfig) -> Result<Self, SourceError> {
+        let btf = kernel_btf(SOURCE)?;
+        let ring_bytes = ring_size(config.ring_bytes);
+        let mode = GroupMode::for_targets(&config.targets);
+        let data_limit = config.data_limit.min(wire::DATA_MAX);
+        let own = std::process::id();
+        let mode_number = mode.number();
+        let mut loader = EbpfLoader::new();
+        loader
+            .btf(Some(&btf))
+            .allow_unsupported_maps()
+            .override_global("self_tgid", &own, true)
+            .override_global("data_limit", &data_limit, true)
+            .override_global("group_mode", &mode_number, true)
+            .map_max_entries("ring", ring_bytes);
+        let mut programs = Programs::load(SOURCE, &mut loader, OBJECT)?;
+        fill_rules(&mut programs, data_limit > 0)?;
+        let ring = RingBuf::try_from(take_map(&mut programs, "ring")?)
+            .map_err(|error| refused(SOURCE, "map ring", &error))?;
+        let drops = PerCpuArray::try_from(take_map(&mut programs, "drops")?)
+            .map_err(|error| refused(SOURCE, "map drops", &error))?;
+        for name in ["seed", "open_calls"] {
+            programs.load_iterator(SOURCE, name, &btf)?;
+        }
+        let shared = Arc::new(Shared::new(programs, mode));
+        let targets = TargetSet(Arc::clone(&shared));
+        for target in &config.targets {
+            targets.register(target)?;
+        }
+        for (name, tracepoint) in HOOKS {
+            shared.programs().attach(SOURCE, name, tracepoint, &btf)?;
+        }
+        let walked = shared.walk();
+        targets.forget_tree();
+        walked?;
+        let mut notes = Vec::new();
+        if mode == GroupMode::PidNamespace {
+            notes.push("containers are told apart by pid namespace: they have no cgroup2 folder".to_owned());
+        }
+        Ok(Self {
+            shared,
+            ring,
+            drops,
+            ring_bytes,
+            started: BootTime(boottime()),
+            notes,
+        })
+    }
+
+    /// The handle to add targets with while the source runs.
+    #[must_use]
+    pub fn targets(&self) -> TargetSet {
+        TargetSet(Arc::clone(&self.shared))
+    }
+
+    /// The handle to list calls in flight with while the source runs.
+    #[must_use]
+    pub fn open_calls(&self) -> OpenCalls {
+        OpenCalls(Arc::clone(&self.shared))
+    }
+
+    /// Reads records until the ring is empty or the decoder is full. Returns how many were read.
+    fn read(&mut self, decoder: &mut Decoder, run: &mut Run) -> usize {
+        let mut read = 0;
+        while decoder.rows() < BATCH_ROWS && decoder.weight() < BATCH_BYTES {
+            let Some(record) = self.ring.next() else {
+                break;
+            };
+            read += 1;
+            match decoder.push(&record) {
+                Ok(Decoded::Call) => run.calls += 1,
+                Ok(Decoded::Event) => run.events += 1,
+                Ok(Decoded::Rescan) => run.rescan = true,
+                Ok(Decoded::TooLate) => {}
+                Err(error) => {
+                    run.malformed += 1;
+                    run.complaint.get_or_insert_with(|| error.to_string());
+                }
+            }
+        }
+        read
+    }
+
+    fn losses(&self, run: &mut Run, now: u64) -> Vec<Draft> {
+        let mut drafts = Vec::new();
+        for (stream, index) in [
+            (Stream::Syscall, wire::DROP_SYSCALL),
+            (Stream::Process, wire::DROP_PROCESS),
+        ] {
+            let total: u64 = self
+                .drops
+                .get(&index, 0)
+                .map(|counters| counters.iter().sum())
+                .unwrap_or(0);
+            let seen = run.counter(stream);
+            let count = total.saturating_sub(seen.0);
+            if count > 0 {
+                drafts.push(Draft {
+                    time: BootTime(now),
+                    cpu: 0,
+                    body: Body::Loss(Loss {
+                        stream,
+                        cause: "ring-full".to_owned(),
+                        count,
+                        from: BootTime(seen.1),
+                        to: BootTime(now),
+                        scope: String::new(),
+                    }),
+                });
+                run.lost += count;
+            }
+            run.set_counter(stream, (total, now));
+        }
+        drafts
+    }
+
+    fn work(&mut self, outbox: &Outbox, stop: &Stop, run: &mut Run) -> Result<(), RecorderGone> {
+        let mut decoder = Decoder::default();
+        decoder.set_targets(self.shared.ids());
+        let mut sent = Instant::now();
+        let mut counted = Instant::now();
+        let mut stopping = false;
+        loop {
+            if !stopping && stop.is_set() {
+                stopping = true;
+                decoder.until = Some(boottime());
+                self.shared.programs().detach();
+            }
+            let read = self.read(&mut decoder, run);
+            let full = decoder.rows() >= BATCH_ROWS || decoder.weight() >= BATCH_BYTES;
+            if full || sent.elapsed() >= BATCH_AGE || (stopping && read == 0) {
+                send(&mut decoder, outbox)?;
+                sent = Instant::now();
+                decoder.set_targets(self.shared.ids());
+            }
+            if counted.elapsed() >= COUNTERS || (stopping && read == 0) {
+                counted = Instant::now();
+                outbox.events(self.losses(run, decoder.until.unwrap_or_else(boottime)))?;
+            }
+            if run.rescan {
+                run.rescan = false;
+                if let Err(error) = self.shared.walk() {
+                    self.notes.push(error.to_string());
+                }
+            }
+            if read == 0 {
+                if stopping {
+                    return Ok(());
+                }
+                std::thread::sleep(PAUSE);
+            }
+        }
+    }
+}
+
+fn send(decoder: &mut Decoder, outbox: &Outbox) -> Result<(), RecorderGone> {
+    let (batch, events) = decoder.take();
+    outbox.events(events)?;
+    if batch.rows.is_empty() {
+        return Ok(());
+    }
+    outbox.send(Message::Syscalls(batch))
+}
+
+/// What a run has counted.
+#[derive(Default)]
+struct Run {
+    calls: u64,
+    events: u64,
+    lost: u64,
+    malformed: u64,
+    complaint: Option<String>,
+    rescan: bool,
+    syscall_drops: (u64, u64),
+    process_drops: (u64, u64),
+}
+
+impl Run {
+    fn counter(&self, stream: Stream) -> (u64, u64) {
+        if stream == Stream::Process {
+            self.process_drops
+        } else {
+            self.syscall_drops
+        }
+    }
+
+    fn set_counter(&mut self, stream: Stream, value: (u64, u64)) {
+        if stream == Stream::Process {
+            self.process_drops = value;
+        } else {
+            self.syscall_drops = value;
+        }
+    }
+}
+
+impl Source for SyscallSource {
+    fn name(&self) -> &'static str {
+        SOURCE
+    }
+
+    fn run(&mut self, outbox: &Outbox, stop: &Stop) -> Result<Report, SourceError> {
+        let mut run = Run {
+            syscall_drops: (0, self.started.0),
+            process_drops: (0, self.started.0),
+            ..Run::default()
+        };
+        let ended = self.work(outbox, stop, &mut run);
+        self.shared.programs().detach();
+        let mut notes = std::mem::take(&mut self.notes);
+        notes.extend(run.complaint);
+        if ended.is_err() {
+            notes.push("the recorder ended before the ring was empty".to_owned());
+        }
+        Ok(Report {
+            events: run.calls + run.events,
+            lost: run.lost,
+            notes,
+            counters: vec![
+                ("calls".to_owned(), run.calls),
+                ("process_events".to_owned(), run.events),
+                ("malformed_records".to_owned(), run.malformed),
+                ("ring_bytes".to_owned(), u64::from(self.ring_bytes)),
+            ],
+        })
+    }
+}
+
+fn take_map(programs: &mut Programs, name: &str) -> Result<aya::maps::Map, SourceError> {
+    programs
+        .ebpf
+        .take_map(name)
+        .ok_or_else(|| SourceError::new(SOURCE, format!("map {name}: not in the BPF object")))
+}
+
+fn fill_rules(programs: &mut Programs, data: bool) -> Result<(), SourceError> {
+    // The map stays where it is: programs that are loaded later refer to its descriptor.
+    let map = programs
+        .ebpf
+        .map_mut("rules")
+        .ok_or_else(|| SourceError::new(SOURCE, "map rules: not in the BPF object"))?;
+    let mut map =
+        Array::<_, [u8; wire::RULE]>::try_from(map).map_err(|error| refused(SOURCE, "map rules", &error))?;
+    for (index, rule) in rules::map_entries(data) {
+        map.set(index, rule, 0)
+            .map_err(|error| refused(SOURCE, "map rules", &error))?;
+    }
+    Ok(())
+}

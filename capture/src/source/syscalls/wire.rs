@@ -1,0 +1,214 @@
+//! The layout of the records, as `bpf/record.h` has it. A test reads that file and compares.
+
+/// Length of the fixed part of every record.
+pub(crate) const RECORD: usize = 120;
+pub(crate) const TYPE: usize = 0;
+pub(crate) const ABI: usize = 1;
+pub(crate) const FLAGS: usize = 2;
+pub(crate) const CAPTURE_COUNT: usize = 3;
+pub(crate) const CPU: usize = 4;
+pub(crate) const TIME: usize = 8;
+pub(crate) const ENTER: usize = 16;
+pub(crate) const ARGS: usize = 24;
+pub(crate) const RET: usize = 72;
+pub(crate) const NR: usize = 80;
+pub(crate) const TARGET: usize = 84;
+pub(crate) const TGID: usize = 88;
+pub(crate) const TID: usize = 92;
+pub(crate) const COMM: usize = 96;
+pub(crate) const DATA_LEN: usize = 112;
+
+pub(crate) const TYPE_SYSCALL: u8 = 1;
+pub(crate) const TYPE_FORK: u8 = 2;
+pub(crate) const TYPE_EXEC: u8 = 3;
+pub(crate) const TYPE_EXIT: u8 = 4;
+pub(crate) const TYPE_RESCAN: u8 = 5;
+
+/// Length of a capture's header; its bytes follow, then padding to 8.
+pub(crate) const CAPTURE: usize = 16;
+pub(crate) const CAPTURE_ARG: usize = 0;
+pub(crate) const CAPTURE_KIND: usize = 1;
+pub(crate) const CAPTURE_WHEN: usize = 2;
+pub(crate) const CAPTURE_STATUS: usize = 3;
+pub(crate) const CAPTURE_LEN: usize = 4;
+pub(crate) const CAPTURE_ORIGINAL: usize = 8;
+
+/// Length of what the iterator over open calls writes for each.
+pub(crate) const OPEN: usize = 96;
+pub(crate) const OPEN_ENTER: usize = 0;
+pub(crate) const OPEN_ARGS: usize = 8;
+pub(crate) const OPEN_NR: usize = 56;
+pub(crate) const OPEN_TARGET: usize = 60;
+pub(crate) const OPEN_TGID: usize = 64;
+pub(crate) const OPEN_TID: usize = 68;
+pub(crate) const OPEN_COMM: usize = 72;
+pub(crate) const OPEN_ABI: usize = 88;
+
+pub(crate) const GROUP_CGROUP2: u32 = 1;
+pub(crate) const GROUP_PIDNS: u32 = 2;
+
+/// Calls of one table that can have a rule; those of i386 follow those of x86-64.
+pub(crate) const RULES: u32 = 512;
+/// Captures of one rule.
+pub(crate) const OPS: usize = 3;
+/// Length of a rule: three operations of four bytes, and their count.
+pub(crate) const RULE: usize = 16;
+
+pub(crate) const DROP_SYSCALL: u32 = 0;
+pub(crate) const DROP_PROCESS: u32 = 1;
+
+pub(crate) const DATA_MAX: u32 = 4096;
+
+/// `N` bytes at `AT`, zeros where `bytes` ends. The length is known where it is called, so nothing is checked then.
+#[inline(always)]
+pub(crate) fn take<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    bytes
+        .get(at..)
+        .and_then(<[u8]>::first_chunk)
+        .copied()
+        .unwrap_or([0; N])
+}
+
+#[inline(always)]
+pub(crate) fn take_u32(bytes: &[u8], at: usize) -> u32 {
+    u32::from_ne_bytes(take(bytes, at))
+}
+
+#[inline(always)]
+pub(crate) fn take_u64(bytes: &[u8], at: usize) -> u64 {
+    u64::from_ne_bytes(take(bytes, at))
+}
+
+#[cfg(test)]
+pub(crate) mod header {
+    //! `record.h`, read as text.
+    use std::collections::BTreeMap;
+
+    const TEXT: &str = include_str!("../../../bpf/record.h");
+
+    fn arguments<'a>(line: &'a str, macro_name: &str) -> Option<Vec<&'a str>> {
+        let inside = line
+            .strip_prefix(macro_name)?
+            .strip_prefix('(')?
+            .split(')')
+            .next()?;
+        Some(inside.split(',').map(str::trim).collect())
+    }
+
+    /// `struct.field` -> offset and `struct` -> size, as the compiler has asserted them.
+    pub(crate) fn layout() -> BTreeMap<String, usize> {
+        let mut found = BTreeMap::new();
+        for line in TEXT.lines() {
+            if let Some(parts) = arguments(line, "SF_OFFSET") {
+                found.insert(format!("{}.{}", parts[0], parts[1]), parts[2].parse().unwrap());
+            } else if let Some(parts) = arguments(line, "SF_SIZE") {
+                found.insert(parts[0].to_owned(), parts[1].parse().unwrap());
+            }
+        }
+        found
+    }
+
+    /// The plain numbers that are `#define`d.
+    pub(crate) fn constants() -> BTreeMap<String, u64> {
+        TEXT.lines()
+            .filter_map(|line| {
+                let mut words = line.strip_prefix("#define ")?.split_whitespace();
+                let name = words.next()?;
+                let value = words.next()?;
+                let value = value
+                    .strip_prefix("0x")
+                    .map_or_else(|| value.parse().ok(), |hex| u64::from_str_radix(hex, 16).ok())?;
+                Some((name.to_owned(), value))
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stillframe_format::batch::{CaptureStatus, ROW_ENTRY_UNSEEN, ROW_NEVER_RETURNED};
+    use stillframe_format::event::{ArgKind, When};
+
+    #[test]
+    fn the_layout_is_the_headers() {
+        let layout = header::layout();
+        let expected = [
+            ("sf_record", RECORD),
+            ("sf_record.type", TYPE),
+            ("sf_record.abi", ABI),
+            ("sf_record.flags", FLAGS),
+            ("sf_record.capture_count", CAPTURE_COUNT),
+            ("sf_record.cpu", CPU),
+            ("sf_record.time", TIME),
+            ("sf_record.enter", ENTER),
+            ("sf_record.args", ARGS),
+            ("sf_record.ret", RET),
+            ("sf_record.nr", NR),
+            ("sf_record.target", TARGET),
+            ("sf_record.tgid", TGID),
+            ("sf_record.tid", TID),
+            ("sf_record.comm", COMM),
+            ("sf_record.data_len", DATA_LEN),
+            ("sf_capture", CAPTURE),
+            ("sf_capture.arg", CAPTURE_ARG),
+            ("sf_capture.kind", CAPTURE_KIND),
+            ("sf_capture.when", CAPTURE_WHEN),
+            ("sf_capture.status", CAPTURE_STATUS),
+            ("sf_capture.len", CAPTURE_LEN),
+            ("sf_capture.original", CAPTURE_ORIGINAL),
+            ("sf_open_call", OPEN),
+            ("sf_open_call.enter", OPEN_ENTER),
+            ("sf_open_call.args", OPEN_ARGS),
+            ("sf_open_call.nr", OPEN_NR),
+            ("sf_open_call.target", OPEN_TARGET),
+            ("sf_open_call.tgid", OPEN_TGID),
+            ("sf_open_call.tid", OPEN_TID),
+            ("sf_open_call.comm", OPEN_COMM),
+            ("sf_open_call.abi", OPEN_ABI),
+            ("sf_op", RULE / (OPS + 1)),
+            ("sf_rule", RULE),
+            ("sf_rule.count", OPS * 4),
+        ];
+        for (name, value) in expected {
+            assert_eq!(layout.get(name), Some(&value), "{name}");
+        }
+        let ours = layout.keys().filter(|name| !name.starts_with("sf_block")).count();
+        assert_eq!(ours, expected.len(), "a field of record.h has no constant here");
+    }
+
+    #[test]
+    fn the_numbers_are_the_headers_and_the_formats() {
+        let constants = header::constants();
+        let expected = [
+            ("SF_SYSCALL", u64::from(TYPE_SYSCALL)),
+            ("SF_FORK", u64::from(TYPE_FORK)),
+            ("SF_EXEC", u64::from(TYPE_EXEC)),
+            ("SF_EXIT", u64::from(TYPE_EXIT)),
+            ("SF_RESCAN", u64::from(TYPE_RESCAN)),
+            ("SF_NEVER_RETURNED", u64::from(ROW_NEVER_RETURNED)),
+            ("SF_ENTRY_UNSEEN", u64::from(ROW_ENTRY_UNSEEN)),
+            ("SF_KIND_PATH", ArgKind::Path as u64),
+            ("SF_KIND_SOCKADDR", ArgKind::Sockaddr as u64),
+            ("SF_KIND_BUFFER", ArgKind::Buffer as u64),
+            ("SF_KIND_PAIR", ArgKind::DescriptorPair as u64),
+            ("SF_KIND_STRINGS", ArgKind::Strings as u64),
+            ("SF_KIND_STRUCT", ArgKind::Struct as u64),
+            ("SF_WHOLE", CaptureStatus::Whole as u64),
+            ("SF_TRUNCATED", CaptureStatus::Truncated as u64),
+            ("SF_FAILED", CaptureStatus::Failed as u64),
+            ("SF_AT_ENTRY", When::Entry as u64),
+            ("SF_AT_EXIT", When::Exit as u64),
+            ("SF_OPS", OPS as u64),
+            ("SF_RULES", u64::from(RULES)),
+            ("SF_DATA_MAX", u64::from(DATA_MAX)),
+            ("SF_GROUP_CGROUP2", u64::from(GROUP_CGROUP2)),
+            ("SF_GROUP_PIDNS", u64::from(GROUP_PIDNS)),
+            ("SF_DROP_SYSCALL", u64::from(DROP_SYSCALL)),
+            ("SF_DROP_PROCESS", u64::from(DROP_PROCESS)),
+        ];
+        for (name, value) in expected {
+            assert_eq!(constants.get(name), Some(&value), "{name}");
+        }
+    }
+}
