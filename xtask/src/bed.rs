@@ -194,6 +194,11 @@ impl Bed {
         command.envs(self.state.environment())
     }
 
+    /// The bed's folder; it goes with the bed.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.state.dir
+    }
+
     /// Takes the bed down.
     pub(crate) fn down(mut self) -> Result<()> {
         self.is_down = true;

@@ -7,7 +7,7 @@ mod targets;
 
 use crate::bed::{self, Bed};
 use crate::command::{self, Terminal};
-use crate::{interrupt, licences, workspace};
+use crate::{bpf, interrupt, licences, workspace};
 use anyhow::{Context as _, Result, bail};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -70,6 +70,7 @@ pub(crate) fn run(all: bool) -> Result<()> {
     steps.run("packages", bed::install_packages);
     steps.run("formatting", || cargo(&["fmt", "--all", "--check"], &[]));
     steps.run("licences and sources", licences::check);
+    steps.run("BPF objects", || bpf::rebuild(true));
     steps.run("clippy", || {
         cargo(
             &[
@@ -91,13 +92,7 @@ pub(crate) fn run(all: bool) -> Result<()> {
         )
     });
     steps.run("tests without root", tests_without_root);
-    let built = steps.run("release binaries", || {
-        let packages = ["-p", "stillframe-capture", "-p", "stillframe-replay"];
-        cargo(
-            &[["build", "--release", "--locked"].as_slice(), &packages].concat(),
-            &[],
-        )
-    });
+    let built = steps.run("release binaries", workspace::release_binaries);
     if built.is_some()
         && let Some(bed) = steps.run("test bed up", Bed::up)
     {
