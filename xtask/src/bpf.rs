@@ -17,7 +17,7 @@ const OBJECTS: [&str; 2] = ["syscalls", "block"];
 ///
 /// # Errors
 /// When clang-16 or llvm-strip-16 is missing or fails, and with `check` when an object differs.
-pub fn rebuild(check: bool) -> Result<()> {
+pub(crate) fn rebuild(check: bool) -> Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../capture/bpf");
     let folder = folder
         .canonicalize()

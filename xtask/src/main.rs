@@ -1,1 +1,90 @@
-fn main() {}
+//! `cargo xtask`: the project's own chores.
+
+mod bed;
+mod bench;
+mod bpf;
+mod command;
+mod demo;
+mod interrupt;
+mod licences;
+mod test;
+mod workspace;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Stillframe's chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// The private test bed: journald, dockerd, images. Needs root.
+    #[command(subcommand)]
+    Bed(BedChore),
+    /// Record a small workload that capture starts itself, and show what replay sees in it. Needs root, no engine.
+    Demo,
+    /// Compare untraced, capture and strace on the same work, in turn. Needs root: brings up the test bed.
+    Bench {
+        /// Rounds; the table shows medians.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+        /// Put the table into docs/performance.md.
+        #[arg(long)]
+        write: bool,
+    },
+    /// Rebuild the BPF objects from their sources.
+    Bpf {
+        /// Change nothing; fail when a committed object is not what its source gives.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Every check that a change must pass. Needs root: brings up the test bed, and takes it down again.
+    Test {
+        /// Also what takes long: other targets.
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum BedChore {
+    /// Bring it up and leave it; prints the variables that point at it.
+    Up,
+    /// Take it down, and check that nothing is left.
+    Down,
+    /// Run a command in it, bringing it up and taking it down where none is up.
+    Run {
+        /// The command and its arguments.
+        #[arg(trailing_var_arg = true, required = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().chore) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: Chore) -> Result<()> {
+    interrupt::catch()?;
+    match chore {
+        Chore::Bed(BedChore::Up) => bed::up(),
+        Chore::Bed(BedChore::Down) => bed::down(),
+        Chore::Bed(BedChore::Run { command }) => bed::run(&command),
+        Chore::Demo => demo::run(),
+        Chore::Bench { rounds, write } => bench::run(rounds, write),
+        Chore::Bpf { check } => bpf::rebuild(check),
+        Chore::Test { all } => test::run(all),
+    }
+}

@@ -1,0 +1,113 @@
+//! Without root or capabilities: what is missing is said for each source, and the rest works when asked for.
+
+use anyhow::{Result, ensure};
+use std::time::Duration;
+use stillframe_tests::{Bundle, program, run, run_for, tool};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// `capture -p SELF -t 1s -o FILE OPTIONS` as nobody, without a capability.
+fn as_nobody(folder: &std::path::Path, options: &[&str]) -> Result<stillframe_tests::Finished> {
+    // Nobody can't reach the target folder everywhere: the binary is copied to where it can be run.
+    let binary = folder.join("capture");
+    std::fs::copy(program("capture")?.get_program(), &binary)?;
+    run(tool("chmod", &["0777"]).arg(folder))?;
+    let script = r#"binary=$1 out=$2; shift 2; exec "$binary" -t 1s -o "$out" "$@" -- sleep 2"#;
+    let mut command = tool(
+        "setpriv",
+        &[
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "--inh-caps=-all",
+            "--bounding-set=-all",
+            "sh",
+            "-c",
+            script,
+            "sh",
+        ],
+    );
+    command
+        .arg(&binary)
+        .arg(folder.join("x.capture.tar.zst"))
+        .args(options);
+    run_for(&mut command, LIMIT)
+}
+
+#[test]
+#[ignore = "root"]
+fn without_capabilities_one_message_names_the_capability_of_each_source() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let finished = as_nobody(folder.path(), &[])?.expect_code(1)?;
+    for word in ["CAP_", "syscalls", "packets", "block", "--skip-missing"] {
+        ensure!(
+            finished.stderr.contains(word),
+            "stderr does not name {word}\n{}",
+            finished.said()
+        );
+    }
+    ensure!(!finished.stderr.contains("panicked"), "{}", finished.said());
+    ensure!(
+        !folder.path().join("x.capture.tar.zst").exists(),
+        "a bundle was left"
+    );
+    Ok(())
+}
+
+#[test]
+#[ignore = "root"]
+fn skip_missing_records_what_is_possible_and_writes_down_the_rest() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let finished = as_nobody(folder.path(), &["--skip-missing"])?;
+    ensure!(matches!(finished.code(), 0 | 4), "{}", finished.said());
+    let bundle = Bundle::new(folder.path().join("x.capture.tar.zst"), Some(folder));
+    bundle.expect_sealed()?;
+    let info = bundle.info()?.to_string();
+    for word in ["syscalls", "packets", "CAP_"] {
+        ensure!(
+            info.contains(word),
+            "info does not say that {word} is missing: {info}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "root"]
+fn root_without_bpf_loses_syscalls_alone() -> Result<()> {
+    let container = stillframe_tests::Container::idle()?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("x.capture.tar.zst");
+    let capture = program("capture")?;
+    let mut command = tool(
+        "capsh",
+        &[
+            "--drop=cap_bpf,cap_perfmon,cap_sys_admin",
+            "--",
+            "-c",
+            r#"exec "$@""#,
+            "sh",
+        ],
+    );
+    command
+        .arg(capture.get_program())
+        .args([&container.name, "-t", "1s", "--skip-missing", "-o"])
+        .arg(&path);
+    let finished = run_for(&mut command, LIMIT)?;
+    ensure!(matches!(finished.code(), 0 | 4), "{}", finished.said());
+    let bundle = Bundle::new(path, Some(folder));
+    bundle.expect_sealed()?;
+    let info = bundle.info()?.to_string();
+    ensure!(
+        info.contains("CAP_BPF") || info.contains("CAP_SYS_ADMIN"),
+        "{info}"
+    );
+    ensure!(
+        bundle
+            .members()?
+            .iter()
+            .any(|name| name.ends_with("inspect.json")),
+        "the engine's replies are missing"
+    );
+    Ok(())
+}

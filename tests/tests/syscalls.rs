@@ -1,0 +1,188 @@
+//! System calls of a container: exactly those that were made, each with what it was about.
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use stillframe_tests::{Container, Recording, run, tool};
+
+#[test]
+#[ignore = "root"]
+fn dd_of_200000_bytes_gives_exactly_200000_reads_and_writes() -> Result<()> {
+    let container = Container::idle()?;
+    let recording = Recording::start(&[&container.name, "-t", "120s"])?;
+    container.exec(&["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=200000"])?;
+    let bundle = recording.stop()?;
+    assert_eq!(
+        bundle.count("evt.type=read and proc.name=dd and fd.name=/dev/zero")?,
+        200_000
+    );
+    assert_eq!(
+        bundle.count("evt.type=write and proc.name=dd and fd.name=/dev/null")?,
+        200_000
+    );
+    assert_eq!(
+        bundle.count("evt.type=read and proc.name=dd and fd.name=/dev/zero and evt.rawres=1")?,
+        200_000
+    );
+    bundle.expect_nothing_lost()
+}
+
+#[test]
+#[ignore = "root"]
+fn a_call_has_its_arguments_result_duration_thread_path_address_and_data() -> Result<()> {
+    let container = Container::idle()?;
+    let recording = Recording::start(&[&container.name, "-t", "60s"])?;
+    container.exec(&[
+        "sh",
+        "-c",
+        "echo stillframe-data > /tmp/written; cat /tmp/not-there; sleep 0.2; nc -w 1 127.0.0.1 4711; true",
+    ])?;
+    let bundle = recording.stop()?;
+
+    let opened = bundle.events("evt.type in (open, openat) and fs.path.name=/tmp/not-there")?;
+    let [opened] = opened.as_slice() else {
+        anyhow::bail!("{} opens of a file that is not there", opened.len());
+    };
+    assert_eq!(opened["evt.res"], "ENOENT");
+    assert_eq!(opened["evt.rawres"], -2);
+    assert_eq!(opened["evt.failed"], true);
+    assert_eq!(opened["proc.name"], "cat");
+    assert!(
+        opened["evt.latency"].as_u64().context("no latency")? > 0,
+        "{opened}"
+    );
+    assert!(
+        opened["thread.tid"].as_u64().context("no thread")? > 0,
+        "{opened}"
+    );
+    assert_eq!(opened["container.id"], container.id.as_str());
+    assert_eq!(opened["container.name"], container.name.as_str());
+
+    assert_eq!(
+        bundle.count("evt.type=write and fd.name=/tmp/written and evt.buffer contains stillframe-data")?,
+        1
+    );
+
+    let slept = bundle.events("evt.type in (nanosleep, clock_nanosleep) and proc.name=sleep")?;
+    let longest = slept
+        .iter()
+        .filter_map(|call| call["evt.latency"].as_u64())
+        .max()
+        .context("nobody slept")?;
+    ensure!(
+        (200_000_000..2_000_000_000).contains(&longest),
+        "sleep 0.2 took {longest} ns"
+    );
+
+    let connected = bundle.events("evt.type=connect and proc.name=nc")?;
+    ensure!(
+        connected
+            .iter()
+            .any(|call| call["evt.res"] == "ECONNREFUSED" && call.to_string().contains("127.0.0.1")),
+        "no refused connect to 127.0.0.1 among {connected:?}"
+    );
+    Ok(())
+}
+
+#[test]
+#[ignore = "root"]
+fn processes_born_later_belong_and_their_births_and_deaths_are_events() -> Result<()> {
+    let container = Container::idle()?;
+    let recording = Recording::start(&[&container.name, "-t", "60s"])?;
+    container.exec(&[
+        "sh",
+        "-c",
+        "for i in 1 2 3; do sh -c 'cat /etc/passwd; exit 7'; done; true",
+    ])?;
+    let bundle = recording.stop()?;
+    assert_eq!(
+        bundle.count("evt.type in (open, openat) and proc.name=cat and fs.path.name=/etc/passwd")?,
+        3
+    );
+    assert_eq!(bundle.count("evt.type=procexec and proc.name=cat")?, 3);
+    ensure!(
+        bundle.count("evt.type=procfork")? >= 3,
+        "fewer forks than children"
+    );
+    ensure!(
+        bundle.count("evt.type=procexit and proc.name=cat")? >= 3,
+        "fewer ends than children"
+    );
+    Ok(())
+}
+
+#[test]
+#[ignore = "root"]
+fn neighbours_are_not_recorded() -> Result<()> {
+    let container = Container::idle()?;
+    let neighbour = Container::idle()?;
+    let recording = Recording::start(&[&container.name, "-t", "60s"])?;
+    neighbour.exec(&["cat", "/etc/passwd"])?;
+    run(&mut tool("cat", &["/etc/group"]))?;
+    container.exec(&["cat", "/etc/group"])?;
+    let bundle = recording.stop()?;
+    ensure!(
+        bundle.count("fs.path.name=/etc/group and proc.name=cat")? >= 1,
+        "the container's own call is missing"
+    );
+    assert_eq!(bundle.count(&format!("container.id={}", neighbour.id))?, 0);
+    assert_eq!(bundle.count("fs.path.name=/etc/passwd and proc.name=cat")?, 0);
+    let others = bundle.events("evt.stream=syscall")?;
+    let stray = others
+        .iter()
+        .find(|call| call["container.id"] != container.id.as_str());
+    assert!(stray.is_none(), "{stray:?}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "root"]
+fn calls_that_have_not_returned_are_there_as_such() -> Result<()> {
+    let container = Container::idle()?;
+    let recording = Recording::start(&[&container.name, "-t", "60s"])?;
+    let mut reader = container.command(&["sh", "-c", "mkfifo /tmp/fifo; exec cat /tmp/fifo"]);
+    let reader = stillframe_tests::Running::start(&mut reader)?;
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let bundle = recording.stop()?;
+    drop(reader);
+    let open = bundle
+        .members()?
+        .into_iter()
+        .filter(|name| name.ends_with("/open.cbor"))
+        .count();
+    ensure!(open > 0, "no slice has open calls");
+    // The first process sleeps for an hour and cat waits for a writer: both calls run when the capture ends.
+    let info = bundle.info()?;
+    let text = bundle.shows("state", &["ps", "--at", "100%", "--json"])?;
+    ensure!(
+        text.contains("cat"),
+        "the process that waits is not in the tree at the end: {text}\n{info}"
+    );
+    Ok(())
+}
+
+#[test]
+#[ignore = "root"]
+fn event_numbers_are_dense_and_times_have_nine_digits() -> Result<()> {
+    let container = Container::idle()?;
+    let recording = Recording::start(&[&container.name, "-t", "60s"])?;
+    container.exec(&["ls", "/"])?;
+    let bundle = recording.stop()?;
+    let text = bundle.shows("events", &["--json"])?;
+    let mut expected = 1;
+    for line in text.lines() {
+        let event: Value = serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))?;
+        assert_eq!(event["evt.num"].as_u64(), Some(expected));
+        expected += 1;
+        if let Some(time) = event.get("evt.time").and_then(Value::as_str) {
+            let digits = time.split('.').nth(1).context("no fraction of a second")?;
+            assert_eq!(digits.len(), "123456789Z".len(), "{time}");
+            assert!(time.ends_with('Z'), "{time}");
+        }
+    }
+    ensure!(expected > 10, "only {expected} events");
+    assert_eq!(
+        bundle.shows("events", &["--count"])?.trim().parse::<u64>()?,
+        expected - 1
+    );
+    Ok(())
+}

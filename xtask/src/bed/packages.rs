@@ -1,0 +1,114 @@
+//! What the tests need from Debian, installed when it is missing and never started.
+
+use crate::command::{self, Terminal};
+use anyhow::{Context as _, Result, bail};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+/// Package, and what the tests use it for.
+const PACKAGES: &[(&str, &str)] = &[
+    ("blktrace", "blkparse reads the exported block traces"),
+    ("busybox-static", "the images are made of it"),
+    ("clang-16", "rebuilds the BPF object"),
+    ("docker.io", "the container engine"),
+    ("e2fsprogs", "file systems on loop devices"),
+    ("fio", "block load; reads exported block traces"),
+    ("iproute2", "ss and ip, which the snapshot is compared with"),
+    ("iptables", "docker.io wants it"),
+    ("jq", "reads what replay prints as JSON"),
+    ("libbpf-dev", "headers of the BPF object"),
+    ("libcap2-bin", "capsh: runs capture without capabilities"),
+    ("libc6-dev", "static C programs for the images"),
+    ("llvm-16", "strips the BPF object"),
+    ("nginx-light", "a workload"),
+    ("python3-cbor2", "a second CBOR decoder, not ours"),
+    ("redis-server", "a workload"),
+    ("redis-tools", "redis-benchmark"),
+    ("strace", "what captures are compared with"),
+    ("systemd", "journald and journalctl"),
+    ("systemd-journal-remote", "reads the exported journal"),
+    ("tcpdump", "what packets are compared with"),
+    ("tshark", "reads the exported packets"),
+    ("util-linux", "losetup, nsenter, setpriv"),
+    ("wrk", "load for nginx"),
+    ("zstd", "reads bundles as any zstd would"),
+];
+
+/// Asked by every maintainer script before it starts a service; 101 means "no".
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Installs what is missing. No service is started, and none that ran is stopped.
+pub(crate) fn install() -> Result<()> {
+    if !Path::new("/usr/bin/dpkg-query").exists() {
+        bail!("the test bed needs Debian: there is no dpkg-query here");
+    }
+    let missing = missing()?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("bed: installing {}", missing.join(" "));
+    let _policy = Policy::lay_down()?;
+    apt_get(&["update"], &[])?;
+    apt_get(&["install", "--yes", "--no-install-recommends"], &missing)?;
+    let still = self::missing()?;
+    if !still.is_empty() {
+        bail!(
+            "packages still missing after apt-get install: {}",
+            still.join(" ")
+        );
+    }
+    Ok(())
+}
+
+fn missing() -> Result<Vec<&'static str>> {
+    let known = Command::new("dpkg-query")
+        .args(["--show", "--showformat", "${Package} ${db:Status-Status}\n"])
+        .output()
+        .context("cannot run dpkg-query")?;
+    let known = String::from_utf8_lossy(&known.stdout).into_owned();
+    Ok(PACKAGES
+        .iter()
+        .map(|(package, _)| *package)
+        .filter(|package| !known.lines().any(|line| line == format!("{package} installed")))
+        .collect())
+}
+
+fn apt_get(words: &[&str], packages: &[&str]) -> Result<()> {
+    command::run(
+        Command::new("apt-get")
+            .args(["--quiet", "--quiet", "-o", "DPkg::Lock::Timeout=300"])
+            .args(words)
+            .args(packages)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdout(std::io::stderr()),
+        Terminal::Detached,
+    )
+}
+
+/// A policy that lets no service start, while it lives. One that is there already is left as it is.
+struct Policy {
+    is_ours: bool,
+}
+
+impl Policy {
+    fn lay_down() -> Result<Self> {
+        if Path::new(POLICY).exists() {
+            return Ok(Self { is_ours: false });
+        }
+        fs::write(POLICY, "#!/bin/sh\nexit 101\n").with_context(|| format!("cannot write {POLICY}"))?;
+        let policy = Self { is_ours: true };
+        fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755))
+            .with_context(|| format!("cannot make {POLICY} executable"))?;
+        Ok(policy)
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        if self.is_ours && fs::remove_file(POLICY).is_err() {
+            eprintln!("bed: cannot remove {POLICY}; services will not start until it is gone");
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! `cargo xtask bench`: the same work untraced, under capture and under strace, in turn; medians, as ratios.
+//!
+//! Times depend on the machine, ratios of one run much less: the table gives both, and only ratios are promises.
+
+mod table;
+
+use crate::bed::Bed;
+use crate::command;
+use crate::{interrupt, workspace};
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Reads, and as many writes, of one byte: the worst case for anything that looks at every call.
+const CALLS: u32 = 1_000_000;
+/// Of those, what strace is given: it would take minutes for all, and its cost grows evenly.
+const STRACE_CALLS: u32 = 50_000;
+
+/// What one run of the work gave.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sample {
+    /// Wall time of the work in seconds.
+    seconds: f64,
+    /// Bytes written by the tracer, for each call of the work.
+    bytes_a_call: Option<f64>,
+    /// User CPU of the tracer in microseconds, for each call of the work.
+    cpu_us_a_call: Option<f64>,
+    /// Events that the tracer says it lost.
+    lost: Option<u64>,
+}
+
+/// One way to run the work, and what came out each time.
+struct Row {
+    name: &'static str,
+    samples: Vec<Sample>,
+}
+
+/// Measures, prints the table, and puts it into `docs/performance.md` when `write` is set.
+pub(crate) fn run(rounds: u32, write: bool) -> Result<()> {
+    let binaries = workspace::release_binaries()?;
+    let bed = Bed::up()?;
+    let measured = measure(&bed, &binaries, rounds);
+    let downed = bed.down();
+    let rows = measured?;
+    downed?;
+    let text = table::markdown(&rows, rounds);
+    println!("{text}");
+    if write {
+        let file = workspace::root()?.join("docs/performance.md");
+        table::put(&file, &text)?;
+        eprintln!("wrote {}", file.display());
+    }
+    Ok(())
+}
+
+fn measure(bed: &Bed, binaries: &Path, rounds: u32) -> Result<Vec<Row>> {
+    let bench = Bench {
+        bed,
+        binaries,
+        folder: bed.folder().join("bench"),
+    };
+    std::fs::create_dir(&bench.folder).context("cannot make a folder for bundles")?;
+    let target = bench.container("sf-bench-target")?;
+    let neighbour = bench.container("sf-bench-neighbour")?;
+    let ways: [(&'static str, &dyn Fn() -> Result<Sample>); 4] = [
+        ("untraced", &|| bench.untraced(&target)),
+        ("`capture`", &|| bench.captured(&target, &target)),
+        ("`capture` of another container", &|| {
+            bench.captured(&neighbour, &target)
+        }),
+        ("`strace -f`", &|| bench.straced(&target)),
+    ];
+    let mut rows: Vec<Row> = ways
+        .iter()
+        .map(|(name, _)| Row {
+            name,
+            samples: Vec::new(),
+        })
+        .collect();
+    // A round that does not count warms caches and finds errors early.
+    for round in 0..=rounds {
+        for (row, (name, way)) in rows.iter_mut().zip(&ways) {
+            interrupt::check()?;
+            let sample = way().with_context(|| format!("round {round}, {name}"))?;
+            eprintln!("round {round}: {name}: {:.3} s", sample.seconds);
+            if round > 0 {
+                row.samples.push(sample);
+            }
+        }
+    }
+    Ok(rows)
+}
+
+struct Bench<'b> {
+    bed: &'b Bed,
+    binaries: &'b Path,
+    folder: PathBuf,
+}
+
+impl Bench<'_> {
+    fn docker(&self, words: &[&str]) -> Result<String> {
+        command::output(self.bed.enter(Command::new("docker").args(words)))
+    }
+
+    fn container(&self, name: &str) -> Result<String> {
+        self.docker(&["run", "--detach", "--name", name, "sf-busybox", "sleep", "86400"])?;
+        Ok(name.to_owned())
+    }
+
+    /// Runs the work inside `container`, and returns the seconds that it took there: the engine's own part in
+    /// starting it is left out.
+    fn work(&self, container: &str, calls: u32) -> Result<f64> {
+        let script = format!("dd if=/dev/zero of=/dev/null bs=1 count={calls} 2>&1");
+        let said = self.docker(&["exec", container, "sh", "-c", &script])?;
+        seconds_of_dd(&said).with_context(|| format!("dd says {said:?}"))
+    }
+
+    fn untraced(&self, container: &str) -> Result<Sample> {
+        Ok(Sample {
+            seconds: self.work(container, CALLS)?,
+            ..Sample::default()
+        })
+    }
+
+    /// The work in `worker` while `captured` is captured.
+    fn captured(&self, captured: &str, worker: &str) -> Result<Sample> {
+        let path = self.folder.join("x.capture.tar.zst");
+        let mut command = Command::new(self.binaries.join("capture"));
+        command
+            .args([captured, "-t", "10m", "--force", "-o"])
+            .arg(&path)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null());
+        let mut capture = Started::new(self.bed.enter(&mut command))?;
+        let partial = self.folder.join("x.capture.tar.zst.partial");
+        capture.wait_until(|| partial.metadata().is_ok_and(|file| file.len() > 0))?;
+        std::thread::sleep(Duration::from_secs(1));
+        let before = capture.user_cpu()?;
+        let seconds = self.work(worker, CALLS)?;
+        // What is still in its buffers is part of its work: the end of the process counts it in.
+        std::thread::sleep(Duration::from_secs(1));
+        let cpu = capture.user_cpu()?.saturating_sub(before);
+        let status = capture.interrupt()?;
+        if !matches!(status, Some(0 | 4)) {
+            bail!("capture ended with {status:?}");
+        }
+        if captured != worker {
+            return Ok(Sample {
+                seconds,
+                ..Sample::default()
+            });
+        }
+        let lost = self.lost(&path)?;
+        let calls = f64::from(CALLS) * 2.0;
+        #[expect(clippy::cast_precision_loss, reason = "a file's size, shown with two digits")]
+        let bytes = path.metadata()?.len() as f64;
+        Ok(Sample {
+            seconds,
+            bytes_a_call: Some(bytes / calls),
+            cpu_us_a_call: Some(cpu.as_secs_f64() * 1e6 / calls),
+            lost: Some(lost),
+        })
+    }
+
+    fn lost(&self, bundle: &Path) -> Result<u64> {
+        let said = command::output(
+            Command::new(self.binaries.join("replay"))
+                .args(["info", "--json"])
+                .arg(bundle),
+        )?;
+        let info: Value = serde_json::from_str(&said).context("replay info --json is not JSON")?;
+        let lost = info
+            .get("lost")
+            .and_then(Value::as_object)
+            .context("replay info --json has no lost")?;
+        Ok(lost.values().filter_map(Value::as_u64).sum())
+    }
+
+    fn straced(&self, container: &str) -> Result<Sample> {
+        let pid = self.docker(&["inspect", "--format", "{{.State.Pid}}", container])?;
+        let output = self.folder.join("strace.txt");
+        // strace starts dd inside the container's namespaces, since docker exec has nothing to attach to yet.
+        let script = format!("dd if=/dev/zero of=/dev/null bs=1 count={STRACE_CALLS}");
+        let mut command = Command::new("strace");
+        command.args(["-f", "-ttt", "-T", "-o"]).arg(&output);
+        command.args([
+            "nsenter",
+            "-t",
+            pid.trim(),
+            "-m",
+            "-p",
+            "-n",
+            "/bin/busybox",
+            "sh",
+            "-c",
+            &script,
+        ]);
+        let said = command
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot run strace")?;
+        let said = String::from_utf8_lossy(&said.stderr).into_owned();
+        let seconds = seconds_of_dd(&said).with_context(|| format!("dd under strace says {said:?}"))?;
+        #[expect(clippy::cast_precision_loss, reason = "a file's size, shown with two digits")]
+        let bytes = output.metadata()?.len() as f64;
+        Ok(Sample {
+            seconds: seconds * f64::from(CALLS) / f64::from(STRACE_CALLS),
+            bytes_a_call: Some(bytes / (f64::from(STRACE_CALLS) * 2.0)),
+            ..Sample::default()
+        })
+    }
+}
+
+/// The time in busybox dd's last line: `1000000 bytes (976.6KB) copied, 0.512345 seconds, 1.9MB/s`.
+fn seconds_of_dd(said: &str) -> Option<f64> {
+    let line = said.lines().find(|line| line.contains("copied"))?;
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let at = words.iter().position(|word| word.starts_with("seconds"))?;
+    words.get(at.checked_sub(1)?)?.parse().ok()
+}
+
+/// A capture that runs; it is killed when this value goes.
+struct Started(Child);
+
+impl Started {
+    fn new(command: &mut Command) -> Result<Self> {
+        let shown = command::shown(command);
+        Ok(Self(
+            command.spawn().with_context(|| format!("cannot run {shown}"))?,
+        ))
+    }
+
+    fn wait_until(&mut self, condition: impl Fn() -> bool) -> Result<()> {
+        let since = Instant::now();
+        while !condition() {
+            interrupt::check()?;
+            if let Some(status) = self.0.try_wait()? {
+                bail!("capture ended before it recorded anything: {status}");
+            }
+            if since.elapsed() > Duration::from_secs(30) {
+                bail!("capture has recorded nothing after 30 seconds");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// User CPU of the process so far (`/proc/PID/stat`, field 14).
+    fn user_cpu(&self) -> Result<Duration> {
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).context("capture has ended")?;
+        let rest = stat.rsplit_once(')').context("a stat line without a name")?.1;
+        let ticks: u64 = rest
+            .split_ascii_whitespace()
+            .nth(11)
+            .context("a short stat line")?
+            .parse()?;
+        let rate = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.context("no clock tick")?;
+        Ok(Duration::from_micros(ticks * (1_000_000 / u64::try_from(rate)?)))
+    }
+
+    /// Ctrl-C, and its exit code.
+    fn interrupt(&mut self) -> Result<Option<i32>> {
+        kill(Pid::from_raw(i32::try_from(self.0.id())?), Signal::SIGINT).context("cannot signal capture")?;
+        let since = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok(status.code());
+            }
+            if since.elapsed() > Duration::from_secs(60) {
+                bail!("capture does not end");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) && self.0.kill().is_ok() {
+            let _ = self.0.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_is_read_from_what_dd_says() {
+        let said = "5+0 records in\n5+0 records out\n5 bytes (5B) copied, 0.512345 seconds, 9.8B/s\n";
+        assert_eq!(seconds_of_dd(said), Some(0.512_345));
+        assert_eq!(seconds_of_dd("dd: not found"), None);
+    }
+}
