@@ -7,6 +7,7 @@
 //! The normative description of the format is `docs/format.md`.
 #![forbid(unsafe_code)]
 
+pub mod abi;
 pub mod batch;
 pub mod captured;
 pub mod event;
