@@ -11,6 +11,7 @@ pub mod abi;
 pub mod batch;
 pub mod captured;
 pub mod event;
+pub mod pcapng;
 pub mod snapshot;
 pub mod time;
 
