@@ -5,25 +5,30 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use stillframe_format::Captured;
+use stillframe_format::abi;
 use stillframe_format::event::{Abi, ArgKind, Return, Syscall};
 
 /// The call's name; `syscall_NUMBER` where the table has none.
 #[must_use]
 pub fn name(abi: Abi, number: u32) -> Cow<'static, str> {
-    let _ = abi;
-    Cow::Owned(format!("syscall_{number}"))
+    abi::name(abi, number).map_or_else(|| Cow::Owned(format!("syscall_{number}")), Cow::Borrowed)
 }
 
 /// The name of an errno: `ENOENT`.
 #[must_use]
 pub fn errno_name(errno: i32) -> String {
-    format!("E{errno}")
+    abi::errno::name(errno).map_or_else(|| format!("errno {errno}"), str::to_owned)
 }
 
 /// The call's arguments, one text each, in `strace`'s way.
 #[must_use]
 pub fn arguments(call: &Syscall) -> Vec<String> {
-    call.args.iter().map(|value| format!("{value:#x}")).collect()
+    let count = abi::lookup(call.abi, call.number).map_or(call.args.len(), |row| row.args.len());
+    call.args
+        .iter()
+        .take(count)
+        .map(|value| format!("{value:#x}"))
+        .collect()
 }
 
 /// The call and its arguments: `openat(AT_FDCWD, "/etc/passwd", O_RDONLY)`.
@@ -44,13 +49,19 @@ pub fn result(call: &Syscall) -> String {
     }
 }
 
-/// The descriptor that the call is about, where it is known to be about one.
+/// The descriptor that the call is about: the one it takes, or else the one it returned.
 #[must_use]
-pub fn descriptor(call: &Syscall) -> Option<i64> {
-    call.descriptor.as_ref()?;
-    i32::try_from(call.args.first()? & 0xffff_ffff)
-        .ok()
-        .map(i64::from)
+pub fn descriptor(call: &Syscall) -> Option<i32> {
+    let row = abi::lookup(call.abi, call.number)?;
+    if abi::descriptor_is_result(row) {
+        return match call.ret {
+            Return::Value(value) => i32::try_from(value).ok().filter(|value| *value >= 0),
+            Return::Never => None,
+        };
+    }
+    call.args
+        .get(abi::descriptor_arg(row)?)
+        .map(|raw| abi::low_i32(*raw))
 }
 
 /// The first piece of memory of a kind.

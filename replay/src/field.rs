@@ -10,6 +10,10 @@ mod process;
 mod syscall;
 mod text;
 
+pub(crate) use block::{action as block_action, operation as block_operation};
+pub(crate) use process::command_line;
+pub(crate) use text::{log_stream, without_line_end};
+
 use crate::value::{Kind, Value};
 use crate::view::View;
 use serde::Serialize;
@@ -325,7 +329,7 @@ mod tests {
             hint("evt.tpye"),
             "unknown field `evt.tpye` (did you mean `evt.type`?)"
         );
-        assert_eq!(hint("pid"), "unknown field `pid` (did you mean `proc.pid`?)");
+        assert_eq!(hint("tid"), "unknown field `tid` (did you mean `child.tid`?)");
         assert_eq!(
             hint("quite.different"),
             "unknown field `quite.different` (`replay fields` lists them)"

@@ -19,7 +19,7 @@ mod eval;
 mod lex;
 mod parse;
 
-pub use eval::{Matcher, Network};
+pub use eval::{Matcher, Network, duration, seconds, size};
 pub use parse::{MAX_DEPTH, MAX_LENGTH};
 
 use crate::field::FieldRef;

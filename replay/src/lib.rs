@@ -12,6 +12,8 @@ pub mod filter;
 #[cfg(test)]
 mod fixture;
 pub mod journal;
+pub mod moment;
 pub mod packet;
+pub mod render;
 pub mod value;
 pub mod view;

@@ -11,6 +11,8 @@ const LINKTYPE_ETHERNET: u16 = 1;
 const LINKTYPE_RAW: u16 = 101;
 /// `LINKTYPE_LINUX_SLL` of pcap: a 16-byte pseudo header that ends with the EtherType.
 const LINKTYPE_LINUX_SLL: u16 = 113;
+/// `LINKTYPE_LINUX_SLL2` of pcap: a 20-byte pseudo header that begins with the EtherType.
+const LINKTYPE_LINUX_SLL2: u16 = 276;
 
 /// What the transport header said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,12 @@ pub struct Headers {
     pub payload_len: u64,
 }
 
+/// What stands behind a pseudo header that told the EtherType.
+fn cooked<'a>(ether_type: &[u8], rest: &'a [u8]) -> Option<LaxSlicedPacket<'a>> {
+    let ether_type = u16::from_be_bytes(ether_type.try_into().ok()?);
+    Some(LaxSlicedPacket::from_ether_type(EtherType(ether_type), rest))
+}
+
 /// Reads the headers of a packet; `None` when its link type is not known here or its first header is cut.
 #[must_use]
 pub fn headers(packet: &Packet) -> Option<Headers> {
@@ -80,11 +88,8 @@ pub fn headers(packet: &Packet) -> Option<Headers> {
     let sliced = match packet.linktype {
         LINKTYPE_ETHERNET => LaxSlicedPacket::from_ethernet(data).ok()?,
         LINKTYPE_RAW => LaxSlicedPacket::from_ip(data).ok()?,
-        LINKTYPE_LINUX_SLL => {
-            let number = data.get(14..16)?;
-            let ether_type = u16::from_be_bytes(number.try_into().ok()?);
-            LaxSlicedPacket::from_ether_type(EtherType(ether_type), data.get(16..)?)
-        }
+        LINKTYPE_LINUX_SLL => cooked(data.get(14..16)?, data.get(16..)?)?,
+        LINKTYPE_LINUX_SLL2 => cooked(data.get(..2)?, data.get(20..)?)?,
         _ => return None,
     };
     let mut out = Headers {
@@ -368,8 +373,11 @@ pub(crate) mod tests {
         packet.data = ip.clone();
         packet.linktype = LINKTYPE_RAW;
         assert_eq!(headers(&packet).unwrap().protocol(), Some("tcp"));
-        packet.data = [vec![0; 14], vec![8, 0], ip].concat();
+        packet.data = [vec![0; 14], vec![8, 0], ip.clone()].concat();
         packet.linktype = LINKTYPE_LINUX_SLL;
+        assert_eq!(headers(&packet).unwrap().protocol(), Some("tcp"));
+        packet.data = [vec![8, 0], vec![0; 18], ip].concat();
+        packet.linktype = LINKTYPE_LINUX_SLL2;
         assert_eq!(headers(&packet).unwrap().protocol(), Some("tcp"));
         packet.linktype = 9999;
         assert_eq!(headers(&packet), None);
@@ -379,7 +387,7 @@ pub(crate) mod tests {
         #[test]
         fn any_bytes_are_read_without_panic(
             data in prop::collection::vec(any::<u8>(), 0..120),
-            linktype in prop_oneof![Just(1u16), Just(101), Just(113), any::<u16>()],
+            linktype in prop_oneof![Just(1u16), Just(101), Just(113), Just(276), any::<u16>()],
             original_len: u32,
         ) {
             let packet = Packet { data, linktype, original_len, ..tcp_packet(b"") };

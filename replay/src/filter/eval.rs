@@ -76,6 +76,12 @@ fn decimal(text: &str, scale: i128) -> Option<i128> {
     Some(if negative { -value } else { value })
 }
 
+/// Decimal seconds in nanoseconds: `1795528987.25`.
+#[must_use]
+pub fn seconds(text: &str) -> Option<i128> {
+    decimal(text, 1_000_000_000)
+}
+
 /// A number with a unit out of a list; the empty unit must be in it.
 fn with_unit(text: &str, units: &[(&str, i128)]) -> Option<i128> {
     let end = text
@@ -134,7 +140,7 @@ fn number(text: &str) -> Option<i128> {
 
 fn time(text: &str) -> Option<i128> {
     if let Some(epoch) = text.strip_prefix('@') {
-        return decimal(epoch, 1_000_000_000);
+        return seconds(epoch);
     }
     text.parse::<jiff::Timestamp>()
         .ok()
