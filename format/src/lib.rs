@@ -10,10 +10,26 @@
 pub mod abi;
 pub mod batch;
 pub mod captured;
+pub mod cbor;
+pub mod column;
+pub mod digest;
+pub mod entry;
+pub mod error;
 pub mod event;
+pub mod frame;
+pub mod header;
+pub mod layout;
+pub mod ledger;
+pub mod order;
 pub mod pcapng;
+pub mod reader;
+pub mod seek_table;
+pub mod slice;
 pub mod snapshot;
+pub mod stream;
+pub mod table;
 pub mod time;
+pub mod writer;
 
 pub use captured::Captured;
 pub use event::{Body, Draft, Event, Stream};
