@@ -1,1 +1,19 @@
-//! Stepping through a bundle.
+//! Views of a bundle: its events in order, its state at a moment, filters, exports.
+//!
+//! The binary `replay` is a thin layer over this library. Nothing here needs Linux, root or an engine, and
+//! everything read from a bundle is taken for hostile.
+#![forbid(unsafe_code)]
+
+pub mod call;
+pub mod escape;
+pub mod exit;
+pub mod field;
+pub mod filter;
+#[cfg(test)]
+mod fixture;
+pub mod journal;
+pub mod moment;
+pub mod packet;
+pub mod render;
+pub mod value;
+pub mod view;
