@@ -9,7 +9,9 @@ pub mod packets;
 pub mod syscalls;
 mod tracing;
 pub mod engine_events;
+pub mod journal;
 pub mod kernel;
+pub mod logs;
 pub mod metrics;
 
 use serde::{Deserialize, Serialize};
