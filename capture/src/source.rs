@@ -6,7 +6,9 @@
 //! [`stillframe_format::event::Loss`] events.
 
 pub mod engine_events;
+pub mod journal;
 pub mod kernel;
+pub mod logs;
 pub mod metrics;
 pub mod packets;
 pub mod syscalls;
