@@ -3,9 +3,14 @@
 //! The data flows one way: `plan` (what was typed, resolved) -> `preflight` (what the host can do) -> `source`s
 //! (each on its own thread) -> `recorder` (one order, slices) -> `stillframe_format::writer` -> file or pipe.
 
+pub mod cli;
 pub mod clock;
-pub mod engine;
+pub mod command;
 pub mod deadline;
+pub mod engine;
+pub mod exit;
+pub mod output;
+pub mod plan;
 pub mod preflight;
 pub mod snapshot;
 pub mod source;
