@@ -648,28 +648,59 @@ fn a_ring_that_is_too_small_accounts_for_every_event_it_lost() {
     );
 }
 
+/// A file system that takes no writes until this is dropped.
+struct Frozen(String);
+
+impl Frozen {
+    fn new(at: &Path) -> Self {
+        let at = at.to_str().unwrap().to_owned();
+        run("fsfreeze", &["-f", &at]);
+        Self(at)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        output(command("fsfreeze", &["-u", &self.0]));
+    }
+}
+
 #[test]
 #[ignore = "root"]
-fn what_was_issued_before_is_completed_with_an_owner() {
-    let disk = Disk::raw(16);
+fn what_was_issued_before_is_completed_with_its_owner_and_latency() {
+    let below = Disk::mounted(64);
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::over(folder, Vec::new(), &below.path().join("disk"), 16);
     let cgroup = Cgroup::new("memory");
-    let write = format!("dd if=/dev/zero of={} bs=1M count=16 oflag=direct", disk.device);
-    let writer = thread::spawn({
-        let (procs, write) = (cgroup.0.join("cgroup.procs"), write.clone());
-        move || {
-            let script = format!(
-                "echo $$ > {} && for i in 1 2 3 4 5 6 7 8 9 10; do {write}; done",
-                procs.display()
-            );
-            output(command("sh", &["-c", &script]))
-        }
-    });
-    thread::sleep(Duration::from_millis(30));
-    for _ in 0..5 {
-        let recording = start(cgroup.container("memory", &disk)).end();
-        for block in recording.of(BlockAction::Complete) {
-            assert!(is_own(block) && block.latency.is_some(), "{block:?}");
-        }
-    }
-    assert!(writer.join().unwrap().status.success());
+    let frozen = Frozen::new(&below.path());
+    let script = format!(
+        "echo $$ > {} && dd if=/dev/zero of={} bs=64k count=1 oflag=direct",
+        cgroup.0.join("cgroup.procs").display(),
+        disk.device
+    );
+    let writer = thread::spawn(move || output(command("sh", &["-c", &script])));
+    let waited = Duration::from_millis(500);
+    thread::sleep(waited);
+    let running = start(cgroup.container("memory", &disk));
+    drop(frozen);
+    let written = writer.join().unwrap();
+    assert!(written.status.success(), "{written:?}");
+    let recording = running.end();
+    let completed: Vec<_> = recording
+        .blocks
+        .iter()
+        .filter(|block| block.bytes == 65536)
+        .collect();
+    assert_eq!(completed.len(), 1, "{completed:?}");
+    let block = completed[0];
+    assert_eq!(
+        (block.action, block.container.as_str(), block.owner),
+        (BlockAction::Complete, "c0ffee", BlockOwner::Page)
+    );
+    let latency = Duration::from_nanos(block.latency.unwrap());
+    // The source starts a moment after the request; dd needs one to get there.
+    assert!(
+        (waited / 2..waited * 20).contains(&latency),
+        "{latency:?} from issue to completion"
+    );
 }
