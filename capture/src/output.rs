@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Serialize, Serializer};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, IsTerminal as _, Seek as _, SeekFrom, Write};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -162,6 +162,15 @@ impl OutputPlan {
         }
     }
 
+    /// The name that the file has until it is sealed; `None` for a pipe.
+    #[must_use]
+    pub fn partial(&self) -> Option<PathBuf> {
+        match self {
+            Self::Pipe => None,
+            Self::File { path, .. } => Some(partial(path)),
+        }
+    }
+
     /// The folder that the file is made in.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
@@ -282,6 +291,22 @@ impl Output {
         match &self.sink {
             Some(Sink::File { file, .. }) => file.sync_data(),
             _ => Ok(()),
+        }
+    }
+
+    /// Forgets what stands behind the first `len` bytes: a frame that was written in part. A pipe can't.
+    ///
+    /// # Errors
+    /// What the kernel said; for a pipe [`io::ErrorKind::Unsupported`].
+    pub fn cut_back(&mut self, len: u64) -> io::Result<()> {
+        match &mut self.sink {
+            Some(Sink::File { file, .. }) => {
+                file.set_len(len)?;
+                file.seek(SeekFrom::Start(len))?;
+                self.written = len;
+                Ok(())
+            }
+            _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
