@@ -36,7 +36,7 @@ const EXAMPLES: &str = "Examples:
   capture -p 1234 -t 10s                        a process and its descendants
   capture -o x.capture.tar.zst -- curl host     a command, from its first call to its end
   capture --all -t 5s -o - | ssh host 'cat > all.capture.tar.zst'
-  capture web --dry-run                         what would be recorded, and what this host lacks for it
+  capture web --dry-run                         what would be recorded, and what is missing
 
 Ctrl-C ends a capture early; the bundle is sealed all the same. Read it with `replay`.
 

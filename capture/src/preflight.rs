@@ -33,7 +33,7 @@ fn as_map<S: Serializer>(sources: &[(&'static str, Decision)], out: S) -> Result
 pub enum PreflightError {
     /// Sources that were asked for are missing.
     #[error(
-        "cannot record all that was asked for:\n{}\n(--skip-missing records the rest; --no-SOURCE leaves one out)",
+        "cannot record all that was asked for:\n{}\n(leave one out with --no-SOURCE, or record the rest with --skip-missing)",
         lines(.0)
     )]
     Missing(Vec<MissingSource>),
@@ -102,11 +102,10 @@ impl Preflight {
     pub fn missing(&self) -> Vec<MissingSource> {
         self.sources
             .iter()
-            .filter_map(|(name, decision)| {
-                matches!(decision, Decision::Missing { .. }).then(|| MissingSource {
-                    name,
-                    reason: decision.to_string(),
-                })
+            .filter(|(_, decision)| matches!(decision, Decision::Missing { .. }))
+            .map(|(name, decision)| MissingSource {
+                name,
+                reason: decision.to_string(),
             })
             .collect()
     }
@@ -202,7 +201,7 @@ mod tests {
           journal   missing CAP_DAC_READ_SEARCH: the journal's files may not be read (run as root, add it, or join the group systemd-journal)
           kernel    missing CAP_SYSLOG: /dev/kmsg may not be read (run as root, or add it)
           snapshot  missing CAP_SYS_PTRACE: web belongs to another user, whose processes may not be looked into (run as root, or add it)
-        (--skip-missing records the rest; --no-SOURCE leaves one out)
+        (leave one out with --no-SOURCE, or record the rest with --skip-missing)
         ");
         assert_eq!(verdict(&preflight, true), Ok(()));
     }
