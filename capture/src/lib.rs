@@ -4,9 +4,10 @@
 //! (each on its own thread) -> `recorder` (one order, slices) -> `stillframe_format::writer` -> file or pipe.
 
 pub mod clock;
-pub mod engine;
 pub mod deadline;
+pub mod engine;
 pub mod preflight;
+pub mod recorder;
 pub mod snapshot;
 pub mod source;
 pub mod sys;
