@@ -16,9 +16,9 @@ use stillframe_format::batch::{Capture, CaptureStatus, SyscallBatch, SyscallRow}
 use stillframe_format::entry::Member;
 use stillframe_format::event::*;
 use stillframe_format::header::{End, Format, Header, TargetInfo, Tool};
-use stillframe_format::reader::Bundle;
+use stillframe_format::reader::{Bundle, LOOKBACK};
 use stillframe_format::slice::{SliceContent, runs, seal};
-use stillframe_format::stream::Names;
+use stillframe_format::stream::{self, Names};
 use stillframe_format::time::{Anchor, Anchors};
 use stillframe_format::writer::Writer;
 use stillframe_format::{BootTime, Captured};
@@ -28,6 +28,8 @@ const WALL: i64 = 1_795_528_987_000_000_000;
 /// Where slice 1 begins, and how long slices are.
 const BASE: u64 = 1_000_000_000_000;
 const LENGTH: u64 = 1_000_000_000;
+/// The streams that a look-back holds.
+const LOOKED_BACK: [Stream; 4] = [Stream::Loss, Stream::Journal, Stream::Kernel, Stream::Log];
 
 /// Numbers that look like noise and are the same in every run.
 struct Noise(u64);
@@ -287,7 +289,18 @@ fn bundle() -> Vec<u8> {
         member("start/host/host.json", 3_000_000),
         member("start/unknown.member", 1),
     ];
-    writer.start(start, BootTime(BASE)).unwrap();
+    let earlier = drafts(&mut noise, BASE - LENGTH);
+    let lookback = LOOKED_BACK.into_iter().flat_map(|stream| {
+        let own: Vec<&Draft> = earlier
+            .iter()
+            .filter(|draft| draft.body.stream() == stream)
+            .collect();
+        stream::encode(stream, &own, BootTime(0)).unwrap()
+    });
+    let lookback = lookback.map(|(name, content)| Member::new(format!("{LOOKBACK}{name}"), content).unwrap());
+    writer
+        .start(start.into_iter().chain(lookback).collect(), BootTime(BASE))
+        .unwrap();
     for (number, calls_in) in (1..).zip([500, 0, 20_000, 1]) {
         let base = BASE + u64::from(number - 1) * LENGTH;
         let mut content = SliceContent {
@@ -611,6 +624,11 @@ fn a_reader_written_from_the_page_alone_sees_the_same_events() {
     for (line, event) in lines.iter().zip(&events) {
         assert_eq!(found(line), expected(event, &anchors), "event {}", event.num);
     }
+
+    // What was before the start has no number, and is no event of the total order.
+    let lookback = ours.lookback().unwrap();
+    let ranks: Vec<Stream> = lookback.iter().map(|stored| stored.body.stream()).collect();
+    assert!(ranks.is_sorted() && LOOKED_BACK.iter().all(|stream| ranks.contains(stream)));
 
     // Cut at a frame boundary and inside a frame: the same events up to the last sealed slice, and code 4.
     let sealed = ours.slices()[2].clone();
