@@ -4,8 +4,8 @@
 //! (each on its own thread) -> `recorder` (one order, slices) -> `stillframe_format::writer` -> file or pipe.
 
 pub mod clock;
-pub mod engine;
 pub mod deadline;
+pub mod engine;
 pub mod preflight;
 pub mod snapshot;
 pub mod source;

@@ -5,12 +5,12 @@
 //! did not fit. A source never drops by itself what it has already read; it reports what the kernel dropped as
 //! [`stillframe_format::event::Loss`] events.
 
-pub mod packets;
-pub mod syscalls;
-mod tracing;
 pub mod engine_events;
 pub mod kernel;
 pub mod metrics;
+pub mod packets;
+pub mod syscalls;
+mod tracing;
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;

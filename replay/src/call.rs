@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use stillframe_format::Captured;
 use stillframe_format::abi;
-use stillframe_format::event::{Abi, ArgKind, Return, Syscall};
+use stillframe_format::event::{Abi, ArgKind, OpenCall, Return, Syscall};
 
 /// The call's name; `syscall_NUMBER` where the table has none.
 #[must_use]
@@ -98,4 +98,17 @@ pub fn doubts(call: &Syscall) -> Option<String> {
         }
     }
     (!out.is_empty()).then_some(out)
+}
+
+/// The call that had not returned, with its registers: `read(3, 0x7ffd0000, 4096`, the parenthesis left open.
+#[must_use]
+pub fn open_text(call: &OpenCall) -> String {
+    let count = abi::lookup(call.abi, call.number).map_or(call.args.len(), |row| row.args.len());
+    let arguments: Vec<String> = call
+        .args
+        .iter()
+        .take(count)
+        .map(|value| format!("{value:#x}"))
+        .collect();
+    format!("{}({}", name(call.abi, call.number), arguments.join(", "))
 }
