@@ -7,6 +7,7 @@ pub mod clock;
 pub mod deadline;
 pub mod engine;
 pub mod preflight;
+pub mod recorder;
 pub mod snapshot;
 pub mod source;
 pub mod sys;

@@ -104,6 +104,7 @@ pub struct Task {
     /// The thread id as the host sees it.
     pub tid: u32,
     /// The thread's name (`comm`), at most 15 bytes, not necessarily UTF-8.
+    #[serde(with = "serde_bytes")]
     pub comm: Vec<u8>,
     /// The full id of the container that the thread belongs to; empty when it belongs to none that is captured.
     pub container: String,

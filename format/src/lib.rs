@@ -27,6 +27,7 @@ pub mod reader;
 pub mod seek_table;
 pub mod slice;
 pub mod snapshot;
+pub mod state;
 pub mod stream;
 pub mod table;
 pub mod time;

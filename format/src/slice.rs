@@ -57,9 +57,9 @@ impl SliceContent {
         let drafts = self.drafts.partition_point(|draft| draft.time < to);
         let later = self.syscalls.rows.split_off(calls);
         let mut rest = SyscallBatch::default();
-        let mut tasks = HashMap::new();
+        let mut known = vec![None; self.syscalls.tasks.len()];
         for row in later {
-            push_row(&mut rest, &mut tasks, &self.syscalls, row);
+            push_row(&mut rest, &mut known, &self.syscalls, row);
         }
         (rest, self.drafts.split_off(drafts))
     }
@@ -101,17 +101,14 @@ fn intern(rows: &mut Vec<Task>, index: &mut HashMap<Task, u32>, task: &Task) -> 
     number
 }
 
-fn push_row(
-    into: &mut SyscallBatch,
-    tasks: &mut HashMap<Task, u32>,
-    from: &SyscallBatch,
-    mut row: SyscallRow,
-) {
-    if let Some(task) = usize::try_from(row.task)
-        .ok()
-        .and_then(|task| from.tasks.get(task))
-    {
-        row.task = intern(&mut into.tasks, tasks, task);
+/// Adds a row of `from`. `known` says, for each task of `from`, where it stands in `into` already.
+fn push_row(into: &mut SyscallBatch, known: &mut [Option<u32>], from: &SyscallBatch, mut row: SyscallRow) {
+    let task = usize::try_from(row.task).unwrap_or(usize::MAX);
+    if let (Some(found), Some(known)) = (from.tasks.get(task), known.get_mut(task)) {
+        row.task = *known.get_or_insert_with(|| {
+            into.tasks.push(found.clone());
+            u32::try_from(into.tasks.len() - 1).unwrap_or(u32::MAX)
+        });
     }
     let first = row.captures as usize;
     row.captures = u32::try_from(into.captures.len()).unwrap_or(u32::MAX);

@@ -86,7 +86,8 @@ impl<W: Write> Writer<W> {
     /// Writes a sealed slice and flushes it. Gives the number of its first event.
     ///
     /// # Errors
-    /// [`WriteError`] when the output fails.
+    /// [`WriteError`] when the output fails. The slice is forgotten then: a caller who cuts the output at
+    /// [`Writer::written`] bytes may go on, or end the bundle.
     pub fn slice(&mut self, sealed: SealedSlice) -> Result<u64, WriteError> {
         let SealedSlice {
             alone,
@@ -101,11 +102,15 @@ impl<W: Write> Writer<W> {
         together.push(Member::new(slice_member(ledger.slice, layout::LEDGER), bytes)?);
 
         let offset = self.offset;
-        for member in alone {
-            self.frame(&[member], false)?;
+        let (frames, members) = (self.frames.len(), self.manifest.len());
+        let written = self.slice_frames(alone, &together);
+        if let Err(error) = written {
+            // What got out of it is no part of the bundle: whoever can, cuts the output at `written()` and ends it.
+            self.offset = offset;
+            self.frames.truncate(frames);
+            self.manifest.truncate(members);
+            return Err(error);
         }
-        self.frame(&together, false)?;
-        self.out.flush()?;
         self.chain = chain;
         self.next_event = first.saturating_add(ledger.events);
         self.next_slice = ledger.slice.saturating_add(1);
@@ -120,6 +125,15 @@ impl<W: Write> Writer<W> {
             .slices
             .push(SliceInfo::new(&ledger, offset, self.offset - offset));
         Ok(first)
+    }
+
+    fn slice_frames(&mut self, alone: Vec<Member>, together: &[Member]) -> Result<(), WriteError> {
+        for member in alone {
+            self.frame(&[member], false)?;
+        }
+        self.frame(together, false)?;
+        self.out.flush()?;
+        Ok(())
     }
 
     /// The number that the next slice must have.

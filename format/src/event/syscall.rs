@@ -111,6 +111,7 @@ pub struct DescriptorName {
     /// Falco's one-word type: `file`, `directory`, `ipv4`, `ipv6`, `unix`, `pipe`, `event`, `timerfd`, `inotify`, …
     pub kind: String,
     /// `strace -yy`'s name without the angle brackets: `/data/wal`, `TCP:[10.0.0.2:5432->10.0.0.9:51788]`, `pipe:[123]`.
+    #[serde(with = "serde_bytes")]
     pub name: Vec<u8>,
 }
 

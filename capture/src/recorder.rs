@@ -1,0 +1,243 @@
+//! From messages of many sources to slices of one order: the only place that writes events into the bundle.
+//!
+//! Events wait here until everything that happened before them can be expected to have arrived ([`LAG`]), then a
+//! slice of them is sorted, folded into the state (which names the descriptors of calls), sealed and written. What
+//! still arrives later goes into the next slice and is marked late by the format. A recorder that can't keep up
+//! takes no more messages: sources wait, their kernel buffers fill, and the kernel counts what it drops.
+
+mod pending;
+
+use crate::clock;
+use crate::source::Message;
+use pending::Pending;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+use stillframe_format::batch::{ROW_ENTRY_UNSEEN, SyscallBatch};
+use stillframe_format::entry::Member;
+use stillframe_format::error::WriteError;
+use stillframe_format::event::{ClockStep, OpenCall};
+use stillframe_format::header::End;
+use stillframe_format::slice::{self, SliceContent};
+use stillframe_format::state::State;
+use stillframe_format::stream::Names;
+use stillframe_format::time::Anchor;
+use stillframe_format::writer::Writer;
+use stillframe_format::{Body, BootTime, Draft, layout};
+
+/// How long a slice is open at most.
+const SLICE_TIME: Duration = Duration::from_secs(1);
+/// How long the slowest source takes to hand over what the kernel has seen: blocks of packet rings retire after
+/// a tenth of a second, batches of calls after half of that.
+const LAG: Duration = Duration::from_millis(300);
+/// Every so many slices hold a checkpoint: a seek folds at most that many.
+const CHECKPOINT_EVERY: u32 = 10;
+
+/// Seals slices and writes them.
+pub struct Recorder<W: Write> {
+    writer: Writer<W>,
+    state: State,
+    pending: Pending,
+    /// Everything before it has been sealed.
+    from: BootTime,
+    anchor: Anchor,
+    since_checkpoint: u32,
+    losses: BTreeMap<&'static str, u64>,
+}
+
+impl<W: Write> Recorder<W> {
+    /// A recorder that writes through `writer`, for what happens from `start` on. `anchor` stands in the header.
+    pub fn new(writer: Writer<W>, start: BootTime, anchor: Anchor) -> Self {
+        Self {
+            writer,
+            state: State::default(),
+            pending: Pending::default(),
+            from: start,
+            anchor,
+            since_checkpoint: CHECKPOINT_EVERY,
+            losses: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a message; it is written with a later slice.
+    pub fn take(&mut self, message: Message) {
+        if let Message::Events(drafts) = &message {
+            for draft in drafts {
+                if let Body::Loss(loss) = &draft.body {
+                    let sum = self.losses.entry(loss.stream.name()).or_default();
+                    *sum = sum.saturating_add(loss.count);
+                }
+            }
+        }
+        self.pending.take(message);
+    }
+
+    /// Writes the members of the start; `state` is what they tell of processes, descriptors, sockets and mounts.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn begin(&mut self, members: Vec<Member>, state: State) -> Result<(), WriteError> {
+        self.state = state;
+        self.writer.start(members, clock::boottime())
+    }
+
+    /// The wall clock was set: the step becomes an event, and the clocks are read again.
+    pub fn clock_stepped(&mut self) {
+        let now = clock::anchor();
+        let delta = now.realtime.saturating_sub(self.anchor.realtime_at(now.boottime));
+        self.read_clocks(now);
+        self.pending.take(Message::Events(vec![Draft {
+            time: now.boottime,
+            cpu: 0,
+            body: Body::Clock(ClockStep { delta }),
+        }]));
+    }
+
+    fn read_clocks(&mut self, anchor: Anchor) {
+        self.anchor = anchor;
+        self.pending.anchors.push(anchor);
+    }
+
+    /// Seals what is due at `now`. `open` lists the calls that have not returned.
+    ///
+    /// # Errors
+    /// [`WriteError`], when the output fails; what was to be written is lost then.
+    pub fn seal_due(
+        &mut self,
+        now: BootTime,
+        open: &mut dyn FnMut() -> Vec<OpenCall>,
+    ) -> Result<(), WriteError> {
+        let lagging = BootTime(now.0.saturating_sub(nanoseconds(LAG)));
+        let arrived = self
+            .pending
+            .arrived_until()
+            .map_or(lagging, |time| time.min(lagging));
+        let is_old = lagging.since(self.from) >= nanoseconds(SLICE_TIME);
+        let to = if is_old || self.pending.has_enough_before(arrived) {
+            arrived.max(self.from)
+        } else if self.pending.is_full() {
+            // The load is more than waiting for the slowest source allows.
+            self.pending.middle().max(self.from)
+        } else {
+            return Ok(());
+        };
+        self.read_clocks(clock::anchor());
+        let calls = open();
+        self.seal(to, &calls)
+    }
+
+    /// Seals everything before `to`, in as many slices as its amount takes.
+    fn seal(&mut self, to: BootTime, open: &[OpenCall]) -> Result<(), WriteError> {
+        loop {
+            let cut = self.pending.sorted_cut(to);
+            let content = self.pending.split(self.from, cut, open);
+            self.write(content)?;
+            if cut >= to {
+                return Ok(());
+            }
+        }
+    }
+
+    fn write(&mut self, content: SliceContent) -> Result<(), WriteError> {
+        let number = self.writer.next_slice();
+        let checkpoint = if self.since_checkpoint >= CHECKPOINT_EVERY {
+            Some(self.state.encode(layout::STATE)?)
+                // One that is too large for a member is left out: checkpoints are hints.
+                .filter(|bytes| bytes.len() <= layout::MEMBER_MAX)
+        } else {
+            None
+        };
+        let runs = slice::runs(&content);
+        let names: Names = self.state.fold(&content, &runs);
+        let has_checkpoint = checkpoint.is_some();
+        let sealed = slice::seal(number, &content, &runs, &names, checkpoint)?;
+        self.from = content.to;
+        self.writer.slice(sealed)?;
+        self.since_checkpoint = if has_checkpoint {
+            1
+        } else {
+            self.since_checkpoint.saturating_add(1)
+        };
+        Ok(())
+    }
+
+    /// Bytes written so far.
+    pub fn written(&self) -> u64 {
+        self.writer.written()
+    }
+
+    /// Number of events taken so far.
+    pub fn events(&self) -> u64 {
+        self.pending.taken()
+    }
+
+    /// Events that sources have reported as lost, by stream; a stream that lost an unknown number is there with 0.
+    pub fn losses(&self) -> &BTreeMap<&'static str, u64> {
+        &self.losses
+    }
+
+    /// The output.
+    pub fn output(&mut self) -> &mut W {
+        self.writer.output()
+    }
+
+    /// Seals everything that has arrived, in a last slice.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn seal_rest(&mut self, open: &[OpenCall]) -> Result<(), WriteError> {
+        self.read_clocks(clock::anchor());
+        let now = self.anchor.boottime;
+        let to = self
+            .pending
+            .newest()
+            .map_or(now, |newest| now.max(newest.offset(1)));
+        self.seal(to.max(self.from), open)
+    }
+
+    /// Ends the bundle. Gives the output back.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn finish(self, members: Vec<Member>, end: End) -> Result<W, WriteError> {
+        self.writer.finish(members, end)
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Calls that were in flight at `to`: those listed now that had been entered by then, and those that have returned
+/// since, which `later` holds.
+fn open_at(to: BootTime, listed: &[OpenCall], later: &SyscallBatch) -> Vec<OpenCall> {
+    let mut open: Vec<OpenCall> = listed
+        .iter()
+        .filter(|call| call.enter.is_none_or(|enter| enter < to))
+        .cloned()
+        .collect();
+    for row in &later.rows {
+        let unseen = row.flags & ROW_ENTRY_UNSEEN != 0;
+        let enter = BootTime(row.time.saturating_sub(row.duration));
+        if !unseen && enter >= to {
+            continue;
+        }
+        let task = usize::try_from(row.task)
+            .ok()
+            .and_then(|task| later.tasks.get(task));
+        if let Some(task) = task {
+            open.push(OpenCall {
+                task: task.clone(),
+                abi: row.abi,
+                number: row.number,
+                args: row.args,
+                enter: (!unseen).then_some(enter),
+            });
+        }
+    }
+    open.sort_by_key(|call| (call.task.pid, call.task.tid));
+    open
+}
+
+#[cfg(test)]
+mod tests;
