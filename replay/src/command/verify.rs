@@ -3,23 +3,19 @@
 use super::Failure;
 use crate::cli;
 use std::io::Write as _;
-use stillframe_format::time::Anchors;
+use stillframe_format::reader::Bundle;
 use stillframe_format::verify::{Trouble, verify};
 use stillframe_replay::output::Output;
-use stillframe_replay::view::Context;
-use stillframe_replay::{escape, exit, open, render};
+use stillframe_replay::value::rfc3339;
+use stillframe_replay::{escape, exit, open};
 
 pub(super) fn run(options: &cli::Verify) -> Result<u8, Failure> {
     let path = &options.bundle.path;
     let file = open::source(path)?;
-    let mut anchors = Anchors::default();
-    let report = verify(file, |slice| {
-        for anchor in &slice.ledger.anchors {
-            anchors.push(*anchor);
-        }
-        None
-    })
-    .map_err(|error| open::not_read(path, error))?;
+    let report = verify(&file, |_| None).map_err(|error| open::not_read(path, error))?;
+    let anchors = Bundle::open(&file)
+        .map(|bundle| bundle.anchors().clone())
+        .unwrap_or_default();
     let mut out = Output::stdout();
     let mut code = exit::DONE;
     for finding in &report.findings {
@@ -36,10 +32,6 @@ pub(super) fn run(options: &cli::Verify) -> Result<u8, Failure> {
         );
         writeln!(out, "{}", escape::line(&text))?;
     }
-    let context = Context {
-        anchors,
-        ..Context::default()
-    };
     match report.valid {
         _ if report.findings.is_empty() => writeln!(
             out,
@@ -49,7 +41,10 @@ pub(super) fn run(options: &cli::Verify) -> Result<u8, Failure> {
         Some((slice, until)) => writeln!(
             out,
             "valid up to slice {slice}, {}",
-            render::mapped_time(until, &context)
+            match anchors.realtime(until) {
+                Some(realtime) => rfc3339(realtime),
+                None => format!("{} ns after boot", until.0),
+            }
         )?,
         None => writeln!(out, "valid up to no slice")?,
     }
