@@ -243,7 +243,10 @@ fn streams<R: Read + Seek>(out: &mut String, bundle: &Bundle<R>) {
     row(
         out,
         "events",
-        &format!("{} in {} slices", bundle.total_events(), bundle.slices().len()),
+        &match bundle.slices().len() {
+            1 => format!("{} in 1 slice", bundle.total_events()),
+            slices => format!("{} in {slices} slices", bundle.total_events()),
+        },
     );
     for name in totals.streams() {
         let count = totals.counts.get(name).copied().unwrap_or(0);

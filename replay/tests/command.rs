@@ -42,7 +42,11 @@ fn info_of_a_cut_bundle_sums_what_there_is() {
     let bytes = fixture::small();
     let bundle = folder.bundle("cut", &bytes[..run::offset_of(&bytes, 1)]);
     let finished = replay(&["info", &bundle]).code(4);
-    assert!(finished.stderr.contains("valid up to slice 1"), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("valid up to slice 1"),
+        "{}",
+        finished.stderr
+    );
     insta::assert_snapshot!(finished.stdout_in(&folder));
     let json = replay(&["info", &bundle, "--json"]).code(4).json();
     assert_eq!(json["complete"], false);
@@ -61,7 +65,11 @@ fn events_as_lines_and_as_json() {
     let json = replay(&["events", &bundle, "--json"]).code(0).stdout;
     let numbers: Vec<u64> = json
         .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap()["evt.num"].as_u64().unwrap())
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["evt.num"]
+                .as_u64()
+                .unwrap()
+        })
         .collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
     let count = replay(&["events", &bundle, "--count"]).code(0).stdout;
@@ -77,20 +85,40 @@ fn events_are_chosen_by_filter_moment_and_number() {
         let all = [&["events", &bundle, "--json"], arguments].concat();
         let text = replay(&all).stdout;
         text.lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap()["evt.num"].as_u64().unwrap())
+            .map(|line| {
+                serde_json::from_str::<Value>(line).unwrap()["evt.num"]
+                    .as_u64()
+                    .unwrap()
+            })
             .collect()
     };
     assert_eq!(numbers(&["--from", "#5", "-n", "3"]), [5, 6, 7]);
     assert_eq!(numbers(&["--to", "#2"]), [1, 2]);
     assert_eq!(numbers(&["-n", "1", "-f", "evt.type=connect"]), [6]);
     let late = numbers(&["-f", "evt.late=true"]);
-    assert_eq!(numbers(&["--from", "+990ms", "--to", "+999ms"]), late, "a late event is of its own time");
+    assert_eq!(
+        numbers(&["--from", "+990ms", "--to", "+999ms"]),
+        late,
+        "a late event is of its own time"
+    );
     assert_eq!(numbers(&["--from", "-1s", "--to", "14:03:08"]).len(), 1);
-    assert_eq!(replay(&["events", &bundle, "--count", "-f", "proc.exit.signal=9"]).code(0).stdout, "2\n");
+    assert_eq!(
+        replay(&["events", &bundle, "--count", "-f", "proc.exit.signal=9"])
+            .code(0)
+            .stdout,
+        "2\n"
+    );
     let nothing = replay(&["events", &bundle, "--count", "-f", "evt.type=fork"]).code(1);
     assert_eq!(nothing.stdout, "0\n");
-    assert!(nothing.stderr.contains("14 syscall events were lost"), "{}", nothing.stderr);
-    assert_eq!(replay(&["events", &bundle, "-f", "evt.type=fork"]).code(1).stdout, "");
+    assert!(
+        nothing.stderr.contains("14 syscall events were lost"),
+        "{}",
+        nothing.stderr
+    );
+    assert_eq!(
+        replay(&["events", &bundle, "-f", "evt.type=fork"]).code(1).stdout,
+        ""
+    );
 }
 
 #[test]
@@ -149,7 +177,11 @@ fn a_bundle_cut_anywhere_shows_a_beginning_of_the_whole() {
         let cut = folder.bundle("cut", &bytes[..bytes.len() * part / 40]);
         let finished = replay(&["events", &cut, "--json"]);
         assert!(whole.starts_with(&finished.stdout), "cut at {part}/40");
-        assert!(matches!(finished.code, 3 | 4), "cut at {part}/40: {}", finished.code);
+        assert!(
+            matches!(finished.code, 3 | 4),
+            "cut at {part}/40: {}",
+            finished.code
+        );
         codes.insert(finished.code);
         assert!(matches!(replay(&["verify", &cut]).code, 3..=5));
     }
@@ -166,9 +198,15 @@ fn a_damaged_slice_is_a_hole_and_the_rest_is_shown() {
     let finished = replay(&["events", &bundle]).code(4);
     let first = finished.stdout.lines().next().unwrap();
     assert!(first.starts_with("--- hole: events 1 to "), "{first}");
-    assert!(finished.stdout.lines().count() > 10, "the second slice is missing");
+    assert!(
+        finished.stdout.lines().count() > 10,
+        "the second slice is missing"
+    );
     let json = replay(&["events", &bundle, "--json"]).code(4).stdout;
-    assert!(json.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+    assert!(
+        json.lines()
+            .all(|line| serde_json::from_str::<Value>(line).is_ok())
+    );
     let report = replay(&["verify", &bundle]);
     assert!(matches!(report.code, 4 | 5), "{}", report.code);
     assert!(report.stdout.starts_with("bytes "), "{}", report.stdout);
@@ -186,7 +224,9 @@ fn verify_says_ok_or_what_is_wrong_and_where() {
     let cut = folder.bundle("cut", &bytes[..run::offset_of(&bytes, 1) + 10]);
     let finished = replay(&["verify", &cut]).code(4);
     assert!(
-        finished.stdout.ends_with("valid up to slice 1, 2026-11-24T14:03:08.000000000Z\n"),
+        finished
+            .stdout
+            .ends_with("valid up to slice 1, 2026-11-24T14:03:08.000000000Z\n"),
         "{}",
         finished.stdout
     );
@@ -198,15 +238,28 @@ fn logs_begin_before_the_start() {
     let bundle = folder.bundle("whole", &fixture::small());
     insta::assert_snapshot!(replay(&["logs", &bundle]).code(0).stdout);
     let engine = replay(&["logs", &bundle, "--engine", "--json"]).code(0).stdout;
-    let engine: Vec<Value> = engine.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let engine: Vec<Value> = engine
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(engine.len(), 4);
-    assert!(engine.iter().all(|entry| entry["journal.unit"] == "docker.service"));
-    let numbered: Vec<bool> = engine.iter().map(|entry| entry.get("evt.num").is_some()).collect();
+    assert!(
+        engine
+            .iter()
+            .all(|entry| entry["journal.unit"] == "docker.service")
+    );
+    let numbered: Vec<bool> = engine
+        .iter()
+        .map(|entry| entry.get("evt.num").is_some())
+        .collect();
     assert_eq!(numbered, [false, false, true, true]);
     assert_eq!(engine[0]["evt.time"], "2026-11-24T14:02:07.000000000Z");
     let container = replay(&["logs", &bundle, "--container"]).code(0).stdout;
     assert_eq!(container.lines().count(), 4, "{container}");
-    assert!(container.starts_with("2026-11-24T14:02:07.000001000Z stderr: hello\n"), "{container}");
+    assert!(
+        container.starts_with("2026-11-24T14:02:07.000001000Z stderr: hello\n"),
+        "{container}"
+    );
 }
 
 #[test]
@@ -215,7 +268,10 @@ fn fields_are_listed() {
     assert!(text.lines().any(|line| line.starts_with("evt.type ")), "{text}");
     let json = replay(&["fields", "--json"]).code(0).stdout;
     assert_eq!(json.lines().count(), text.lines().count());
-    assert!(json.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
+    assert!(
+        json.lines()
+            .all(|line| serde_json::from_str::<Value>(line).is_ok())
+    );
 }
 
 #[test]
@@ -223,7 +279,9 @@ fn a_pipe_is_read_like_a_file() {
     let folder = Folder::new();
     let bytes = fixture::small();
     let file = replay(&["events", &folder.bundle("whole", &bytes), "--json"]).stdout;
-    let piped = run::replay_with(&["events", "-", "--json"], &bytes).code(0).stdout;
+    let piped = run::replay_with(&["events", "-", "--json"], &bytes)
+        .code(0)
+        .stdout;
     assert_eq!(piped, file);
     let garbage = run::replay_with(&["info", "-"], b"garbage").code(3);
     assert_eq!(garbage.stderr.lines().count(), 1, "{}", garbage.stderr);
@@ -244,7 +302,11 @@ fn a_closed_pipe_ends_quietly() {
     let bundle = folder.bundle("many", &fixture::many(20_000));
     for arguments in [&["events", &bundle][..], &["export", &bundle, "jsonl", "-o", "-"]] {
         let finished = run::replay_to_nobody(arguments);
-        assert_eq!((finished.code, finished.stderr.as_str()), (0, ""), "{arguments:?}");
+        assert_eq!(
+            (finished.code, finished.stderr.as_str()),
+            (0, ""),
+            "{arguments:?}"
+        );
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{Failure, Reading, filter, moment, place};
 use crate::cli;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal as _, Write};
 use std::ops::ControlFlow;
 use stillframe_format::event::Body;
 use stillframe_replay::filter::Filter;
@@ -44,6 +44,7 @@ pub(super) fn run(options: &cli::Step) -> Result<u8, Failure> {
         filter,
         text: options.filter.clone(),
         damaged: false,
+        echo: options.bundle.path.as_os_str() != "-" && !io::stdin().is_terminal(),
         out: io::stdout(),
     };
     stepper.begin(at)?;
@@ -75,6 +76,8 @@ struct Stepper {
     /// The filter as it was typed.
     text: String,
     damaged: bool,
+    /// Lines are not typed at a terminal.
+    echo: bool,
     out: io::Stdout,
 }
 
@@ -124,7 +127,12 @@ impl Stepper {
             writeln!(self.out)?;
             return Ok(None);
         }
-        Ok(Some(String::from_utf8_lossy(&line).trim().to_owned()))
+        let line = String::from_utf8_lossy(&line).trim().to_owned();
+        if self.echo {
+            // What a terminal would show by itself.
+            writeln!(self.out, "{}", escape::line(&line))?;
+        }
+        Ok(Some(line))
     }
 
     /// Does what a line says. Gives whether there is more to come.

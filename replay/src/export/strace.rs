@@ -73,7 +73,7 @@ fn write_event(event: &Event, context: &Context, out: &mut dyn Write) -> io::Res
 fn write_call(time: BootTime, call: &Syscall, context: &Context, out: &mut dyn Write) -> io::Result<()> {
     let entered = BootTime(time.0.saturating_sub(call.duration.unwrap_or(0)));
     lead(out, call.task.tid, entered, context)?;
-    let text = format!("{} = {}", call::text(call), call::result(call));
+    let text = format!("{} = {}", call::full_text(call), call::result(call));
     write!(out, "{}", escape::line(&text))?;
     if let Some(spent) = call.duration {
         write!(
