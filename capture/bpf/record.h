@@ -172,4 +172,73 @@ SF_OFFSET(sf_open_call, comm, 72);
 SF_OFFSET(sf_open_call, abi, 88);
 SF_SIZE(sf_open_call, 96);
 
+/* ---- the ring of block requests ---- */
+
+/* sf_block.action */
+#define SF_BLOCK_QUEUE 0
+#define SF_BLOCK_ISSUE 1
+#define SF_BLOCK_COMPLETE 2
+
+/* sf_block.owner */
+#define SF_OWNER_PAGE 0
+#define SF_OWNER_BIO 1
+#define SF_OWNER_TASK 2
+#define SF_OWNER_UNKNOWN 3
+
+/* sf_block.latency when it is not known. */
+#define SF_NO_LATENCY 0xffffffffffffffff
+
+struct sf_block {
+	u8 action;
+	u8 owner;
+	u16 cpu;
+	u32 major; /* of the whole disk */
+	u64 time;  /* CLOCK_BOOTTIME */
+	u64 sector;
+	u64 request; /* address of the struct request; 0 for a bio */
+	u64 inode;   /* 0 when not known */
+	u64 latency;
+	u64 cmd_flags;
+	u32 minor;
+	u32 bytes;
+	s32 error;  /* negative: an errno (before 5.16); positive: a blk_status_t */
+	u32 target; /* the owner, index + 1; 0 for none */
+	u32 task_target;
+	u32 tgid;
+	u32 tid;
+	u32 reserved;
+	u8 comm[16];
+};
+SF_OFFSET(sf_block, action, 0);
+SF_OFFSET(sf_block, owner, 1);
+SF_OFFSET(sf_block, cpu, 2);
+SF_OFFSET(sf_block, major, 4);
+SF_OFFSET(sf_block, time, 8);
+SF_OFFSET(sf_block, sector, 16);
+SF_OFFSET(sf_block, request, 24);
+SF_OFFSET(sf_block, inode, 32);
+SF_OFFSET(sf_block, latency, 40);
+SF_OFFSET(sf_block, cmd_flags, 48);
+SF_OFFSET(sf_block, minor, 56);
+SF_OFFSET(sf_block, bytes, 60);
+SF_OFFSET(sf_block, error, 64);
+SF_OFFSET(sf_block, target, 68);
+SF_OFFSET(sf_block, task_target, 72);
+SF_OFFSET(sf_block, tgid, 76);
+SF_OFFSET(sf_block, tid, 80);
+SF_OFFSET(sf_block, comm, 88);
+SF_SIZE(sf_block, 104);
+
+/* The hierarchy that the second half of a key of the block object's `groups` names: ids of version 1 hierarchies overlap. */
+#define SF_HIERARCHY_MEMORY 0
+#define SF_HIERARCHY_BLOCK 1
+#define SF_HIERARCHY_UNIFIED 2
+
+/* Indexes of the `counters` map of the block object (one counter a CPU). */
+#define SF_BLOCK_LOST 0
+#define SF_BLOCK_NEIGHBOUR_REQUESTS 1
+#define SF_BLOCK_NEIGHBOUR_BYTES 2
+#define SF_BLOCK_UNTRACKED 3
+#define SF_BLOCK_COUNTERS 4
+
 #endif

@@ -1,1 +1,13 @@
-fn main() {}
+//! `capture`: freezes what containers, processes or a command are doing into one bundle.
+
+use clap::Parser as _;
+use std::process::ExitCode;
+use stillframe_capture::{cli::Arguments, command, run};
+
+fn main() -> ExitCode {
+    // The child that becomes the command is this executable too; it reads no command line.
+    if let Some(code) = command::held_exec(std::env::args_os()) {
+        return ExitCode::from(code);
+    }
+    ExitCode::from(run::run(&Arguments::parse()))
+}

@@ -16,7 +16,7 @@ use std::time::Duration;
 use stillframe_format::batch::{ROW_ENTRY_UNSEEN, SyscallBatch};
 use stillframe_format::entry::Member;
 use stillframe_format::error::WriteError;
-use stillframe_format::event::{ClockStep, OpenCall};
+use stillframe_format::event::{ClockStep, Loss, OpenCall, Stream};
 use stillframe_format::header::End;
 use stillframe_format::slice::{self, SliceContent};
 use stillframe_format::state::State;
@@ -30,6 +30,8 @@ const SLICE_TIME: Duration = Duration::from_secs(1);
 /// How long the slowest source takes to hand over what the kernel has seen: blocks of packet rings retire after
 /// a tenth of a second, batches of calls after half of that.
 const LAG: Duration = Duration::from_millis(300);
+/// What is kept free for the end, of a bundle that has a size to keep to.
+const LARGEST_ROOM: u64 = 2 << 20;
 /// Every so many slices hold a checkpoint: a seek folds at most that many.
 const CHECKPOINT_EVERY: u32 = 10;
 
@@ -43,11 +45,16 @@ pub struct Recorder<W: Write> {
     anchor: Anchor,
     since_checkpoint: u32,
     losses: BTreeMap<&'static str, u64>,
+    /// Bytes of the bundle, about.
+    limit: u64,
+    /// What a slice held that could not be written, by stream.
+    unwritten: BTreeMap<Stream, u64>,
 }
 
 impl<W: Write> Recorder<W> {
-    /// A recorder that writes through `writer`, for what happens from `start` on. `anchor` stands in the header.
-    pub fn new(writer: Writer<W>, start: BootTime, anchor: Anchor) -> Self {
+    /// A recorder that writes through `writer`, for what happens from `start` on. `anchor` stands in the header;
+    /// `limit` is the size of the bundle that [`Recorder::is_large_enough`] goes by.
+    pub fn new(writer: Writer<W>, start: BootTime, anchor: Anchor, limit: u64) -> Self {
         Self {
             writer,
             state: State::default(),
@@ -56,6 +63,8 @@ impl<W: Write> Recorder<W> {
             anchor,
             since_checkpoint: CHECKPOINT_EVERY,
             losses: BTreeMap::new(),
+            limit,
+            unwritten: BTreeMap::new(),
         }
     }
 
@@ -113,7 +122,7 @@ impl<W: Write> Recorder<W> {
             .arrived_until()
             .map_or(lagging, |time| time.min(lagging));
         let is_old = lagging.since(self.from) >= nanoseconds(SLICE_TIME);
-        let to = if is_old || self.pending.has_enough_before(arrived) {
+        let to = if is_old || self.pending.has_enough_before(arrived) || self.is_near_limit() {
             arrived.max(self.from)
         } else if self.pending.is_full() {
             // The load is more than waiting for the slowest source allows.
@@ -151,14 +160,64 @@ impl<W: Write> Recorder<W> {
         let names: Names = self.state.fold(&content, &runs);
         let has_checkpoint = checkpoint.is_some();
         let sealed = slice::seal(number, &content, &runs, &names, checkpoint)?;
+        if let Err(error) = self.writer.slice(sealed) {
+            count(&mut self.unwritten, &content);
+            return Err(error);
+        }
         self.from = content.to;
-        self.writer.slice(sealed)?;
         self.since_checkpoint = if has_checkpoint {
             1
         } else {
             self.since_checkpoint.saturating_add(1)
         };
         Ok(())
+    }
+
+    /// Whether what waits could take the bundle over its limit, so that it is better written and weighed.
+    fn is_near_limit(&self) -> bool {
+        let waits = u64::try_from(self.pending.weight()).unwrap_or(u64::MAX);
+        self.written().saturating_add(waits) >= self.limit
+    }
+
+    /// Whether the bundle has as many bytes as it may have, but for its end.
+    pub fn is_large_enough(&self) -> bool {
+        let room = (self.limit / 10).min(LARGEST_ROOM);
+        self.written() >= self.limit.saturating_sub(room)
+    }
+
+    /// Whether so much waits that no more messages should be taken before some of it is sealed.
+    pub fn is_full(&self) -> bool {
+        self.pending.is_full()
+    }
+
+    /// Leaves out everything that is not sealed yet but for late events: the recording ends at the last seal, which
+    /// is returned.
+    pub fn end_at_seal(&mut self) -> BootTime {
+        self.pending.end_at(self.from);
+        self.from
+    }
+
+    /// The output took no more: what waits, and what could not be written, is counted as lost, so that a bundle that
+    /// can still be ended says so.
+    pub fn give_up(&mut self, cause: &str) {
+        let mut lost = std::mem::take(&mut self.unwritten);
+        for (stream, count) in self.pending.forget() {
+            *lost.entry(stream).or_default() += count;
+        }
+        let (from, to) = (self.from, clock::boottime());
+        let drafts = lost.into_iter().map(|(stream, count)| Draft {
+            time: to,
+            cpu: 0,
+            body: Body::Loss(Loss {
+                stream,
+                cause: cause.to_owned(),
+                count,
+                from,
+                to,
+                scope: String::new(),
+            }),
+        });
+        self.take(Message::Events(drafts.collect()));
     }
 
     /// Bytes written so far.
@@ -181,6 +240,11 @@ impl<W: Write> Recorder<W> {
         self.writer.output()
     }
 
+    /// The output, of a bundle that is not ended.
+    pub fn into_output(self) -> W {
+        self.writer.into_output()
+    }
+
     /// Seals everything that has arrived, in a last slice.
     ///
     /// # Errors
@@ -201,6 +265,15 @@ impl<W: Write> Recorder<W> {
     /// [`WriteError`].
     pub fn finish(self, members: Vec<Member>, end: End) -> Result<W, WriteError> {
         self.writer.finish(members, end)
+    }
+}
+
+fn count(counts: &mut BTreeMap<Stream, u64>, content: &SliceContent) {
+    if !content.syscalls.rows.is_empty() {
+        *counts.entry(Stream::Syscall).or_default() += content.syscalls.rows.len() as u64;
+    }
+    for draft in &content.drafts {
+        *counts.entry(draft.body.stream()).or_default() += 1;
     }
 }
 

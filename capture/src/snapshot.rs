@@ -17,6 +17,7 @@ mod process;
 mod route;
 mod socket;
 
+pub(crate) use host::chosen;
 pub use host::{CpuInfo, HostInfo};
 
 use crate::deadline::{NoAnswer, Pending};

@@ -5,8 +5,11 @@
 //! did not fit. A source never drops by itself what it has already read; it reports what the kernel dropped as
 //! [`stillframe_format::event::Loss`] events.
 
+pub mod block;
 pub mod engine_events;
+pub mod journal;
 pub mod kernel;
+pub mod logs;
 pub mod metrics;
 pub mod packets;
 pub mod syscalls;

@@ -22,7 +22,7 @@ use crate::{BootTime, cbor};
 use std::io::{Read, Seek};
 use storage::Storage;
 
-/// The folder of what was read before the start: logs and journal of the look-back.
+/// The folder of what was read before the start: logs and journal of the look-back, and what it lacks.
 pub const LOOKBACK: &str = "start/lookback/";
 
 /// Whether all of a bundle is there.
@@ -239,7 +239,7 @@ impl<R: Read + Seek> Bundle<R> {
             .map(|(name, content)| entry::Entry { name, content })
             .collect();
         let mut found = Vec::new();
-        for stream in [Stream::Journal, Stream::Kernel, Stream::Log] {
+        for stream in [Stream::Loss, Stream::Journal, Stream::Kernel, Stream::Log] {
             found.extend(stream::decode(stream, LOOKBACK, &entries)?);
         }
         Ok(found)

@@ -153,6 +153,11 @@ impl<W: Write> Writer<W> {
         &mut self.out
     }
 
+    /// The output, of a bundle that is not ended.
+    pub fn into_output(self) -> W {
+        self.out
+    }
+
     /// Ends the bundle: the members of the end (`end/…`), the end record (its totals are filled in here), index,
     /// manifest and seek table. Gives the output back.
     ///

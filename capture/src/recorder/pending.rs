@@ -2,12 +2,12 @@
 
 use super::open_at;
 use crate::source::Message;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use stillframe_format::batch::SyscallBatch;
 use stillframe_format::event::{OpenCall, ProcessChange, Task};
 use stillframe_format::slice::{self, SliceContent};
 use stillframe_format::time::Anchor;
-use stillframe_format::{Body, BootTime, Draft};
+use stillframe_format::{Body, BootTime, Draft, Stream};
 
 /// A slice is worth sealing early when it has so many bytes: a few MiB once compressed.
 const ENOUGH: usize = 16 << 20;
@@ -30,25 +30,60 @@ pub(super) struct Pending {
     pub(super) anchors: Vec<Anchor>,
     /// Calls of later times are still in the ring.
     backlog: Option<BootTime>,
+    /// What happened at this moment or later is left out.
+    until: Option<BootTime>,
     taken: u64,
 }
 
 impl Pending {
     pub(super) fn take(&mut self, message: Message) {
         match message {
-            Message::Syscalls(batch) => {
+            Message::Syscalls(mut batch) => {
+                if let Some(until) = self.until {
+                    batch.rows.retain(|row| row.time < until.0);
+                }
                 self.taken += batch.rows.len() as u64;
                 self.backlog = (batch.rows.len() >= BACKLOG)
                     .then(|| batch.rows.last().map(|row| BootTime(row.time)))
                     .flatten();
                 slice::append(&mut self.calls, &mut self.tasks, &batch);
             }
-            Message::Events(drafts) => {
+            Message::Events(mut drafts) => {
+                if let Some(until) = self.until {
+                    drafts.retain(|draft| draft.time < until);
+                }
                 self.taken += drafts.len() as u64;
                 self.draft_bytes += drafts.iter().map(bytes).sum::<usize>();
                 self.drafts.extend(drafts);
             }
         }
+    }
+
+    /// Leaves out what happens at `until` or later, and what waits of that.
+    pub(super) fn end_at(&mut self, until: BootTime) {
+        self.until = Some(until);
+        let (before, drafts) = (self.calls.rows.len(), self.drafts.len());
+        self.calls.rows.retain(|row| row.time < until.0);
+        self.drafts.retain(|draft| draft.time < until);
+        let left_out = before - self.calls.rows.len() + drafts - self.drafts.len();
+        self.taken = self.taken.saturating_sub(left_out as u64);
+        self.draft_bytes = self.drafts.iter().map(bytes).sum();
+    }
+
+    /// Counts what waits by stream, and forgets it.
+    pub(super) fn forget(&mut self) -> BTreeMap<Stream, u64> {
+        let mut counts = BTreeMap::new();
+        if !self.calls.rows.is_empty() {
+            counts.insert(Stream::Syscall, self.calls.rows.len() as u64);
+        }
+        for draft in &self.drafts {
+            *counts.entry(draft.body.stream()).or_default() += 1;
+        }
+        self.calls = SyscallBatch::default();
+        self.tasks.clear();
+        self.drafts.clear();
+        self.draft_bytes = 0;
+        counts
     }
 
     pub(super) fn taken(&self) -> u64 {
@@ -101,7 +136,8 @@ impl Pending {
         call.max(draft)
     }
 
-    fn weight(&self) -> usize {
+    /// Bytes that wait, about; more than they take in the bundle.
+    pub(super) fn weight(&self) -> usize {
         self.calls.weight() + self.draft_bytes
     }
 

@@ -32,7 +32,7 @@ fn anchor() -> Anchor {
 
 fn recorder() -> Recorder<Vec<u8>> {
     let writer = Writer::begin(Vec::new(), &header(), 1).unwrap();
-    let mut recorder = Recorder::new(writer, BootTime(0), anchor());
+    let mut recorder = Recorder::new(writer, BootTime(0), anchor(), 1 << 40);
     recorder.begin(Vec::new(), State::default()).unwrap();
     recorder
 }
@@ -197,6 +197,87 @@ fn losses_are_summed_for_the_exit_code() {
     }
     assert_eq!(recorder.losses().get("packet"), Some(&7));
     assert_eq!(finish(recorder).end().unwrap().lost["packet"], 7);
+}
+
+#[test]
+fn a_bundle_at_its_size_ends_at_the_last_seal() {
+    let writer = Writer::begin(Vec::new(), &header(), 1).unwrap();
+    let mut recorder = Recorder::new(writer, BootTime(0), anchor(), 1 << 14);
+    recorder.begin(Vec::new(), State::default()).unwrap();
+    let mut time = 0;
+    while !recorder.is_large_enough() {
+        time += SECOND;
+        // Noise does not compress.
+        let rows =
+            (0..500).map(|at: u64| row(time + at.wrapping_mul(2_654_435_761) % SECOND, at * at % 7919));
+        recorder.take(calls(rows.collect()));
+        recorder
+            .seal_due(BootTime(time + SECOND / 2), &mut Vec::new)
+            .unwrap();
+    }
+    recorder.take(calls(vec![row(time + 20 * SECOND, 1)]));
+    let stopped = recorder.end_at_seal();
+    recorder.take(calls(vec![row(time + 21 * SECOND, 1), row(stopped.0 - 1, 1)]));
+    let mut bundle = finish(recorder);
+    let times = times(&mut bundle);
+    assert_eq!(
+        times.last(),
+        Some(&(stopped.0 - 1, true)),
+        "a late one is kept, later ones are not"
+    );
+    assert!(bundle.end().unwrap().lost.is_empty());
+    assert!(bundle.file_len() < 2 << 14, "{}", bundle.file_len());
+}
+
+/// An output that takes so many bytes.
+struct Disk(Vec<u8>, usize);
+
+impl Write for Disk {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let room = self.1.saturating_sub(self.0.len()).min(bytes.len());
+        if room == 0 {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        self.0.extend_from_slice(&bytes[..room]);
+        Ok(room)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_full_disk_that_is_cut_back_ends_with_its_losses_counted() {
+    let writer = Writer::begin(Disk(Vec::new(), 20_000), &header(), 1).unwrap();
+    let mut recorder = Recorder::new(writer, BootTime(0), anchor(), 1 << 40);
+    recorder.begin(Vec::new(), State::default()).unwrap();
+    let mut time = 0;
+    let failed = loop {
+        time += 2 * SECOND;
+        let rows =
+            (0..2_000).map(|at: u64| row(time + at.wrapping_mul(2_654_435_761) % SECOND, at * at % 7919));
+        recorder.take(calls(rows.collect()));
+        recorder.take(Message::Events(vec![message(time)]));
+        if let Err(error) = recorder.seal_due(BootTime(time + 2 * SECOND), &mut Vec::new) {
+            break error;
+        }
+    };
+    assert!(failed.to_string().contains("cannot write"), "{failed}");
+    let good = usize::try_from(recorder.written()).unwrap();
+    recorder.output().0.truncate(good);
+    recorder.output().1 = 40_000;
+    recorder.give_up("output-full");
+    recorder.seal_rest(&[]).unwrap();
+    let disk = recorder.finish(Vec::new(), End::default()).unwrap();
+    let report = stillframe_format::verify::verify(Cursor::new(&disk.0), |_| None).unwrap();
+    assert_eq!(report.findings, []);
+    let bundle = Bundle::open(Cursor::new(disk.0)).unwrap();
+    let end = bundle.end().unwrap();
+    assert_eq!(end.lost["kernel"], 1);
+    assert_eq!(end.lost["syscall"] % 2_000, 0);
+    let taken = time / (2 * SECOND) * 2_000;
+    assert_eq!(end.counts["syscall"] + end.lost["syscall"], taken);
 }
 
 proptest! {

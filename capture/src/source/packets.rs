@@ -4,6 +4,7 @@
 //! interfaces that appear later included; on a loopback interface each packet is seen once, as it arrives.
 
 pub mod decode;
+mod payload;
 mod stamp;
 
 use super::{Outbox, Report, Source, SourceError, Stop};
@@ -47,6 +48,8 @@ pub struct PacketConfig {
     pub namespaces: Vec<Namespace>,
     /// Bytes kept of a packet: 1 to 262,144.
     pub snaplen: u32,
+    /// Keep nothing behind a packet's last header.
+    pub headers_only: bool,
     /// Bytes of kernel memory for the ring of each namespace.
     pub ring_bytes: usize,
 }
@@ -56,6 +59,7 @@ impl Default for PacketConfig {
         Self {
             namespaces: Vec::new(),
             snaplen: 65_535,
+            headers_only: false,
             ring_bytes: 16 << 20,
         }
     }
@@ -273,6 +277,7 @@ impl PacketHandle {
 #[derive(Debug)]
 pub struct PacketSource {
     rings: Vec<NetworkRing>,
+    headers_only: bool,
     commands: Receiver<Command>,
     handle: PacketHandle,
     /// Namespaces that could not be captured in.
@@ -300,6 +305,7 @@ impl PacketSource {
             .boottime;
         let mut source = Self {
             rings: Vec::new(),
+            headers_only: config.headers_only,
             commands,
             handle: PacketHandle {
                 commands: sender,
@@ -466,6 +472,7 @@ impl Source for PacketSource {
             stamps: Stamps::new(anchor),
             until: None,
             snaplen: usize::try_from(self.handle.snaplen).unwrap_or(usize::MAX),
+            headers_only: self.headers_only,
             tally: Tally::default(),
         };
         match self.capture(&mut out, stop) {
@@ -535,6 +542,7 @@ struct Batch<'a> {
     /// Packets stamped later than this are left out.
     until: Option<BootTime>,
     snaplen: usize,
+    headers_only: bool,
     tally: Tally,
 }
 
@@ -577,7 +585,10 @@ impl Batch<'_> {
                 let name = block.interface_name(frame.interface);
                 Arc::from(name.unwrap_or_else(|_| format!("ifindex:{}", frame.interface)))
             });
-            let packet = frame.packet(ring.inode, Arc::clone(name), self.snaplen);
+            let mut packet = frame.packet(ring.inode, Arc::clone(name), self.snaplen);
+            if self.headers_only {
+                payload::cut(&mut packet);
+            }
             let bytes = packet.data.len();
             self.push(
                 Draft {

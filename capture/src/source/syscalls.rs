@@ -102,9 +102,9 @@ impl SyscallSource {
             .map_max_entries("ring", ring_bytes);
         let mut programs = Programs::load(SOURCE, &mut loader, OBJECT)?;
         fill_rules(&mut programs, data_limit > 0)?;
-        let ring = RingBuf::try_from(take_map(&mut programs, "ring")?)
+        let ring = RingBuf::try_from(programs.take_map(SOURCE, "ring")?)
             .map_err(|error| refused(SOURCE, "map ring", &error))?;
-        let drops = PerCpuArray::try_from(take_map(&mut programs, "drops")?)
+        let drops = PerCpuArray::try_from(programs.take_map(SOURCE, "drops")?)
             .map_err(|error| refused(SOURCE, "map drops", &error))?;
         for name in ["seed", "open_calls"] {
             programs.load_iterator(SOURCE, name, &btf)?;
@@ -310,13 +310,6 @@ impl Source for SyscallSource {
             ],
         })
     }
-}
-
-fn take_map(programs: &mut Programs, name: &str) -> Result<aya::maps::Map, SourceError> {
-    programs
-        .ebpf
-        .take_map(name)
-        .ok_or_else(|| SourceError::new(SOURCE, format!("map {name}: not in the BPF object")))
 }
 
 fn fill_rules(programs: &mut Programs, data: bool) -> Result<(), SourceError> {

@@ -1,9 +1,13 @@
 //! Loading BPF objects: what the syscall source and the block source share.
 
+pub(crate) mod record;
+
 use crate::source::SourceError;
+use aya::maps::{HashMap, Map};
 use aya::programs::{BtfTracePoint, Iter, tp_btf::BtfTracePointLink};
 use aya::{Btf, Ebpf, EbpfLoader};
 use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 
 /// A loaded object and the links that keep its programs attached.
 pub(crate) struct Programs {
@@ -106,6 +110,44 @@ impl Programs {
         Ok(written)
     }
 
+    /// Takes a map out of the object.
+    pub(crate) fn take_map(&mut self, source: &'static str, name: &str) -> Result<Map, SourceError> {
+        self.ebpf
+            .take_map(name)
+            .ok_or_else(|| SourceError::new(source, format!("map {name}: not in the BPF object")))
+    }
+
+    /// Puts `number` under `key` into the hash map `name`.
+    pub(crate) fn insert<K: aya::Pod>(
+        &mut self,
+        source: &'static str,
+        name: &str,
+        key: K,
+        number: u32,
+    ) -> Result<(), SourceError> {
+        let map = self
+            .ebpf
+            .map_mut(name)
+            .ok_or_else(|| SourceError::new(source, format!("map {name}: not in the BPF object")))?;
+        HashMap::<_, K, u32>::try_from(map)
+            .and_then(|mut map| map.insert(key, number, 0))
+            .map_err(|error| refused(source, &format!("map {name}"), &error))
+    }
+
+    /// How often the kernel left the program `name` out because it ran already on that CPU (an interrupt in the
+    /// middle of it); 0 before 5.12, which does not count. `recursion_misses` in bpf_prog_show_fdinfo,
+    /// kernel/bpf/syscall.c.
+    pub(crate) fn skipped(&self, name: &str) -> u64 {
+        let Some(Ok(fd)) = self.ebpf.program(name).map(|program| program.fd()) else {
+            return 0;
+        };
+        let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
+        std::fs::read_to_string(path)
+            .ok()
+            .and_then(|text| recursion_misses(&text))
+            .unwrap_or(0)
+    }
+
     /// Detaches every program from its tracepoint: no new records after this.
     pub(crate) fn detach(&mut self) {
         self.links.clear();
@@ -180,6 +222,13 @@ fn lacking(effective: u64) -> Vec<String> {
         .collect()
 }
 
+fn recursion_misses(fdinfo: &str) -> Option<u64> {
+    let count = fdinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("recursion_misses:"))?;
+    count.trim().parse().ok()
+}
+
 /// Kernels before 5.11 charge BPF memory to RLIMIT_MEMLOCK. Later ones charge it to the cgroup, so that failing to
 /// raise the limit is no error.
 fn raise_memlock() {
@@ -215,6 +264,13 @@ mod tests {
         assert_eq!(ring_size(64 << 20), 64 << 20);
         assert_eq!(ring_size((64 << 20) - 1), 32 << 20);
         assert_eq!(ring_size(u64::MAX), 1 << 30);
+    }
+
+    #[test]
+    fn skipped_runs_are_read_from_fdinfo() {
+        let text = "prog_type:\t26\nrun_cnt:\t0\nrecursion_misses:\t17\nverified_insns:\t9\n";
+        assert_eq!(recursion_misses(text), Some(17));
+        assert_eq!(recursion_misses("prog_type:\t26\n"), None);
     }
 
     #[test]

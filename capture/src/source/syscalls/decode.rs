@@ -1,6 +1,7 @@
 //! Records of the ring to rows and events: a pure function of bytes.
 
-use super::wire::{self, take, take_u32, take_u64};
+use super::wire;
+use crate::source::tracing::record::{comm, container, take, take_u32, take_u64};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -255,20 +256,6 @@ impl Decoder {
             change,
         })
     }
-}
-
-/// The id of the target that a record names by `number`.
-pub(crate) fn container(targets: &[String], number: u32) -> String {
-    number
-        .checked_sub(1)
-        .and_then(|index| targets.get(usize::try_from(index).ok()?))
-        .cloned()
-        .unwrap_or_default()
-}
-
-/// A thread's name up to its NUL.
-pub(crate) fn comm(raw: &[u8; 16]) -> Vec<u8> {
-    raw.split(|byte| *byte == 0).next().unwrap_or(raw).to_vec()
 }
 
 #[inline(always)]

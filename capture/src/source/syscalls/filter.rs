@@ -1,7 +1,7 @@
 //! Which tasks belong to a target, and telling the kernel so.
 
 use crate::source::SourceError;
-use crate::source::tracing::{Programs, refused};
+use crate::source::tracing::Programs;
 use crate::target::{Target, TargetKind};
 use aya::maps::HashMap;
 use std::os::unix::fs::MetadataExt as _;
@@ -122,10 +122,10 @@ impl TargetSet {
         match target.kind {
             TargetKind::Container => {
                 let key = self.group_key(target)?;
-                insert(&mut programs, "groups", key, number)
+                programs.insert(SOURCE, "groups", key, number)
             }
             TargetKind::Tree | TargetKind::Command => {
-                insert(&mut programs, "tree_members", target.pid, number)
+                programs.insert(SOURCE, "tree_members", target.pid, number)
             }
         }
     }
@@ -173,16 +173,6 @@ impl TargetSet {
             let _ = map.remove(&key);
         }
     }
-}
-
-fn insert<K: aya::Pod>(programs: &mut Programs, name: &str, key: K, number: u32) -> Result<(), SourceError> {
-    let map = programs
-        .ebpf
-        .map_mut(name)
-        .ok_or_else(|| SourceError::new(SOURCE, format!("map {name}: not in the BPF object")))?;
-    HashMap::<_, K, u32>::try_from(map)
-        .and_then(|mut map| map.insert(key, number, 0))
-        .map_err(|error| refused(SOURCE, &format!("map {name}"), &error))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The calls that threads of the targets are inside of, at this moment.
 
-use super::decode::{comm, container};
 use super::filter::Shared;
-use super::wire::{self, take, take_u32, take_u64};
+use super::wire;
+use crate::source::tracing::record::{comm, container, take, take_u32, take_u64};
 use std::sync::Arc;
 use stillframe_format::BootTime;
 use stillframe_format::event::{Abi, OpenCall, Task};

@@ -268,7 +268,7 @@ fn encode(ops: &[Op]) -> [u8; wire::RULE] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::syscalls::wire::header;
+    use crate::source::tracing::record::header;
     use std::collections::HashSet;
 
     #[test]

@@ -1,0 +1,318 @@
+//! The end of a recording: sources drain, the rest is sealed, the snapshot is taken again, the bundle is closed.
+
+use super::Session;
+use crate::attach::{self, Running};
+use crate::clock;
+use crate::output;
+use crate::source::Message;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::{TimeVal, TimeValLike as _};
+use std::path::PathBuf;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+use stillframe_format::BootTime;
+use stillframe_format::entry::Member;
+use stillframe_format::error::WriteError;
+use stillframe_format::header::{CommandOutcome, Cost, End, NotCaptured, SourceOutcome};
+
+/// How long the sources may take to drain.
+const DRAIN: Duration = Duration::from_secs(6);
+
+/// How a recording ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// The bundle; `None` for a pipe.
+    pub path: Option<PathBuf>,
+    /// Why the recording ended, as in `end.json`.
+    pub reason: &'static str,
+    /// How long it recorded.
+    pub length: Duration,
+    /// Events in the bundle, as far as they were taken.
+    pub events: u64,
+    /// Lost events by stream; 0 where it is not known how many.
+    pub lost: Vec<(String, u64)>,
+    /// Sources that were asked for and are not there, or not to the end: name and reason.
+    pub failed: Vec<(String, String)>,
+    /// Bytes of the bundle.
+    pub bytes: u64,
+    /// How the command ended, where there was one and it did.
+    pub command: Option<CommandOutcome>,
+    /// The output failed: what happened, and where what was recorded is.
+    pub broken: Option<Broken>,
+}
+
+/// An output that failed.
+#[derive(Debug)]
+pub struct Broken {
+    /// What happened.
+    pub problem: String,
+    /// Nobody reads the pipe any more.
+    pub is_closed_pipe: bool,
+    /// The bundle was ended all the same: it is whole but for the losses it counts.
+    pub is_sealed: bool,
+    /// What is left where it is not.
+    pub partial: Option<PathBuf>,
+}
+
+impl Session<'_> {
+    /// Ends the recording for `reason`.
+    #[must_use]
+    pub fn finish(mut self, reason: &'static str) -> Finished {
+        let length = self.began.elapsed();
+        let stopped = if reason == "size" {
+            self.recorder.end_at_seal()
+        } else {
+            clock::boottime()
+        };
+        self.progress.clear();
+        self.stop.set();
+        self.drain();
+        if let Some(follower) = self.follower.take() {
+            // It looks at `stop` ten times a second, or waits for a reply that has its own limit.
+            if follower.is_finished() || self.broken.is_none() {
+                let _ = follower.join();
+            }
+        }
+        let troubles: Vec<String> = self.troubles.1.try_iter().collect();
+        for trouble in troubles {
+            self.miss("a container that was started again", trouble);
+        }
+        let command = self
+            .command
+            .as_mut()
+            .and_then(|command| command.try_wait().ok().flatten());
+        match self.broken.take() {
+            None => self.seal(reason, stopped, length, command),
+            Some(error) => self.save(error, stopped, length, command),
+        }
+    }
+
+    /// Takes what sources hand over until all have ended, or their time is up.
+    fn drain(&mut self) {
+        let since = Instant::now();
+        let is_broken = self.broken.is_some();
+        while since.elapsed() < DRAIN {
+            match self.messages.recv_timeout(super::PATIENCE) {
+                Ok(message) if is_broken => self.forget(message),
+                Ok(message) => {
+                    self.recorder.take(message);
+                    if self.recorder.is_full()
+                        && let Err(error) = self.recorder.seal_due(clock::boottime(), &mut Vec::new)
+                    {
+                        self.broken = Some(error);
+                        return;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if self.running.iter().all(|running| running.thread.is_finished()) {
+                for message in self.messages.try_iter().collect::<Vec<_>>() {
+                    self.recorder.take(message);
+                }
+                break;
+            }
+        }
+        for running in std::mem::take(&mut self.running) {
+            self.outcomes.push(ended(running));
+        }
+    }
+
+    /// Of what comes after the output has failed only the losses count.
+    fn forget(&mut self, message: Message) {
+        self.recorder.take(message);
+        if self.recorder.is_full() {
+            self.recorder.give_up("output-failed");
+        }
+    }
+
+    fn seal(
+        mut self,
+        reason: &'static str,
+        stopped: BootTime,
+        length: Duration,
+        command: Option<CommandOutcome>,
+    ) -> Finished {
+        let open = self.handles.open_calls();
+        if let Err(error) = self.recorder.seal_rest(&open) {
+            return self.save(error, stopped, length, command);
+        }
+        let mut inventory = self.request("end").take();
+        self.not_captured.append(&mut inventory.missed);
+        self.redacted.append(&mut inventory.redacted);
+        self.close(reason, inventory.members, stopped, length, command, None)
+    }
+
+    /// The output has failed: what was written is cut back to whole frames, and ended if that can still be.
+    fn save(
+        mut self,
+        error: WriteError,
+        stopped: BootTime,
+        length: Duration,
+        command: Option<CommandOutcome>,
+    ) -> Finished {
+        let good = self.recorder.written();
+        let cause = if is(&error, output::is_full) {
+            "output-full"
+        } else {
+            "output-failed"
+        };
+        self.recorder.give_up(cause);
+        let can_go_on = self.recorder.output().cut_back(good).is_ok();
+        let mut broken = Broken {
+            problem: error.to_string(),
+            is_closed_pipe: is(&error, output::is_closed_pipe),
+            is_sealed: false,
+            partial: None,
+        };
+        if can_go_on && self.recorder.seal_rest(&[]).is_ok() {
+            let not_taken = NotCaptured {
+                what: "end".to_owned(),
+                reason: format!("the snapshot was not taken again: the output failed ({error})"),
+            };
+            self.not_captured.push(not_taken);
+            return self.close(
+                "output-failed",
+                Vec::new(),
+                stopped,
+                length,
+                command,
+                Some(broken),
+            );
+        }
+        let good = self.recorder.written();
+        // If it can't be cut, it ends in a frame that is not whole, which readers know.
+        let _ = self.recorder.output().cut_back(good);
+        let mut finished = self.finished("output-failed", length, command);
+        broken.partial = self.recorder.into_output().abandon();
+        finished.broken = Some(broken);
+        finished
+    }
+
+    fn close(
+        self,
+        reason: &'static str,
+        members: Vec<Member>,
+        stopped: BootTime,
+        length: Duration,
+        command: Option<CommandOutcome>,
+        broken: Option<Broken>,
+    ) -> Finished {
+        let mut finished = self.finished(reason, length, command.clone());
+        let mut not_captured = self.not_captured;
+        for outcome in &self.outcomes {
+            if outcome.state != "captured" {
+                not_captured.push(NotCaptured {
+                    what: outcome.name.clone(),
+                    reason: outcome.reason.clone(),
+                });
+            }
+        }
+        let end = End {
+            reason: reason.to_owned(),
+            stopped,
+            cost: cost(&self.outcomes),
+            sources: self.outcomes,
+            not_captured,
+            redacted: self.redacted,
+            command,
+            ..End::default()
+        };
+        let problem = match self.recorder.finish(members, end) {
+            Ok(output) => {
+                finished.bytes = output.written();
+                match output.seal() {
+                    Ok(path) => {
+                        finished.path = path;
+                        finished.broken = broken.map(|broken| Broken {
+                            is_sealed: true,
+                            ..broken
+                        });
+                        return finished;
+                    }
+                    Err(error) => (error.to_string(), false),
+                }
+            }
+            Err(error) => (error.to_string(), is(&error, output::is_closed_pipe)),
+        };
+        // The writer has dropped its output, which leaves the partial file where it is.
+        finished.broken = Some(Broken {
+            problem: problem.0,
+            is_closed_pipe: problem.1,
+            is_sealed: false,
+            partial: self.plan.output.partial().filter(|partial| partial.exists()),
+        });
+        finished
+    }
+
+    fn finished(&self, reason: &'static str, length: Duration, command: Option<CommandOutcome>) -> Finished {
+        let failed = self
+            .outcomes
+            .iter()
+            .filter(|outcome| matches!(outcome.state.as_str(), "failed" | "missing"))
+            .map(|outcome| (outcome.name.clone(), outcome.reason.clone()))
+            .collect();
+        let losses = self.recorder.losses();
+        Finished {
+            path: None,
+            reason,
+            length,
+            events: self.recorder.events(),
+            lost: losses
+                .iter()
+                .map(|(stream, count)| ((*stream).to_owned(), *count))
+                .collect(),
+            failed,
+            bytes: self.recorder.written(),
+            command,
+            broken: None,
+        }
+    }
+}
+
+/// What became of a source; one that does not end is left to itself.
+fn ended(running: Running) -> SourceOutcome {
+    if !running.thread.is_finished() {
+        return SourceOutcome {
+            name: running.name.to_owned(),
+            state: "failed".to_owned(),
+            reason: format!("{}: it did not end within {} s", running.name, DRAIN.as_secs()),
+            ..SourceOutcome::default()
+        };
+    }
+    match running.thread.join() {
+        Ok(ended) => attach::outcome(running.name, ended),
+        Err(_) => SourceOutcome {
+            name: running.name.to_owned(),
+            state: "failed".to_owned(),
+            reason: format!("{}: its thread panicked", running.name),
+            ..SourceOutcome::default()
+        },
+    }
+}
+
+fn is(error: &WriteError, kind: impl Fn(&std::io::Error) -> bool) -> bool {
+    matches!(error, WriteError::Io(cause) if kind(cause))
+}
+
+/// CPU time of this process and of the children that it has waited for (journalctl), and its peak memory.
+fn cost(outcomes: &[SourceOutcome]) -> Cost {
+    let mut cost = Cost::default();
+    let nanoseconds = |time: TimeVal| u64::try_from(time.num_nanoseconds()).unwrap_or(0);
+    for who in [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN] {
+        if let Ok(usage) = getrusage(who) {
+            cost.user_ns += nanoseconds(usage.user_time());
+            cost.system_ns += nanoseconds(usage.system_time());
+            // In KiB (getrusage(2)).
+            let rss = u64::try_from(usage.max_rss()).unwrap_or(0).saturating_mul(1024);
+            if who == UsageWho::RUSAGE_SELF {
+                cost.max_rss_bytes = rss;
+            }
+        }
+    }
+    cost.kernel_buffer_bytes = outcomes
+        .iter()
+        .filter_map(|outcome| outcome.counters.get("ring_bytes"))
+        .sum();
+    cost
+}
