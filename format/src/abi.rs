@@ -12,7 +12,7 @@ mod number;
 pub mod signal;
 mod x86_64;
 
-pub use flags::{FlagSet, ValueSet};
+pub use flags::{FlagSet, ValueSet, sets, values};
 
 use crate::event::{Abi, ArgKind, When};
 use std::collections::HashMap;

@@ -1,12 +1,21 @@
-//! How a system call reads: its name, arguments and result.
+//! How a system call reads: its name, arguments and result, in `strace`'s way.
 //!
-//! The one place in this crate that asks `stillframe_format` about tables of calls.
+//! The one place in this crate that asks `stillframe_format` about tables of calls. What was not captured whole is shown
+//! as such: an address where the memory could not be read, `...` behind what was cut, never an empty text.
+
+mod address;
+mod argument;
+mod layout;
+mod quote;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use stillframe_format::Captured;
-use stillframe_format::abi;
-use stillframe_format::event::{Abi, ArgKind, Return, Syscall};
+use stillframe_format::abi::{self, RetKind, sets};
+use stillframe_format::event::{Abi, ArgData, ArgKind, OpenCall, Return, Syscall};
+
+/// How many bytes of a buffer a line shows, as `strace` without `-s`.
+const SHORT: usize = 32;
 
 /// The call's name; `syscall_NUMBER` where the table has none.
 #[must_use]
@@ -20,33 +29,104 @@ pub fn errno_name(errno: i32) -> String {
     abi::errno::name(errno).map_or_else(|| format!("errno {errno}"), str::to_owned)
 }
 
-/// The call's arguments, one text each, in `strace`'s way.
+/// How many arguments the call takes; all six where the table does not know it.
 #[must_use]
-pub fn arguments(call: &Syscall) -> Vec<String> {
-    let count = abi::lookup(call.abi, call.number).map_or(call.args.len(), |row| row.args.len());
-    call.args
-        .iter()
-        .take(count)
-        .map(|value| format!("{value:#x}"))
-        .collect()
+pub fn arity(call: &Syscall) -> usize {
+    abi::lookup(call.abi, call.number).map_or(call.args.len(), |row| row.args.len())
 }
 
-/// The call and its arguments: `openat(AT_FDCWD, "/etc/passwd", O_RDONLY)`.
+/// The call's arguments, one text each, with all data that was captured.
+#[must_use]
+pub fn arguments(call: &Syscall) -> Vec<String> {
+    Seen::of(call, usize::MAX).arguments()
+}
+
+/// One of the call's arguments; `None` when it has none at that place, or its command leaves it out.
+#[must_use]
+pub fn argument(call: &Syscall, index: usize) -> Option<String> {
+    (index < arity(call)).then(|| Seen::of(call, usize::MAX).argument(index))?
+}
+
+/// The call and its arguments, buffers at most 32 bytes long: `openat(AT_FDCWD, "/etc/passwd", O_RDONLY)`.
 #[must_use]
 pub fn text(call: &Syscall) -> String {
+    format!(
+        "{}({})",
+        name(call.abi, call.number),
+        Seen::of(call, SHORT).arguments().join(", ")
+    )
+}
+
+/// The call and its arguments with all data that was captured.
+#[must_use]
+pub fn full_text(call: &Syscall) -> String {
     format!("{}({})", name(call.abi, call.number), arguments(call).join(", "))
 }
 
-/// What it returned: `3`, `-1 ENOENT (No such file or directory)`, `?`.
+/// A call that had not returned: its registers at entry, the parenthesis left open: `read(3, 0x7ffd0000, 4096`.
+#[must_use]
+pub fn open_text(call: &OpenCall) -> String {
+    let seen = Seen {
+        abi: call.abi,
+        number: call.number,
+        args: &call.args,
+        ret: Return::Never,
+        name: None,
+        data: &[],
+        limit: SHORT,
+    };
+    format!("{}({}", name(call.abi, call.number), seen.arguments().join(", "))
+}
+
+/// What it returned: `3</etc/passwd>`, `-1 ENOENT (No such file or directory)`, `?`.
 #[must_use]
 pub fn result(call: &Syscall) -> String {
-    match call.ret {
-        Return::Never => "?".to_owned(),
-        Return::Value(value) => match call.ret.errno() {
-            Some(errno) => format!("-1 {}", errno_name(errno)),
-            None => value.to_string(),
-        },
+    let Return::Value(value) = call.ret else {
+        return "?".to_owned();
+    };
+    let row = abi::lookup(call.abi, call.number);
+    if let Some(errno) = call.ret.errno() {
+        // What the kernel keeps to itself: the call is restarted, or returns EINTR (include/linux/errno.h).
+        let value = if errno >= 512 { "?" } else { "-1" };
+        return match abi::errno::description(errno) {
+            Some(description) => format!("{value} {} ({description})", errno_name(errno)),
+            None => format!("{value} {}", errno_name(errno)),
+        };
     }
+    let raw = value.cast_unsigned();
+    if row.is_some_and(|row| row.name == "fcntl" || row.name == "fcntl64")
+        && let Some(text) = fcntl_result(call, raw)
+    {
+        return text;
+    }
+    match row.map(|row| row.ret) {
+        Some(RetKind::Hex) => quote::hex(raw),
+        Some(RetKind::Octal) => quote::octal(raw),
+        Some(RetKind::Fd) => {
+            let name = call.descriptor.as_ref();
+            let name = name.filter(|_| row.is_some_and(abi::descriptor_is_result));
+            let mut out = value.to_string();
+            if let Some(name) = name {
+                quote::descriptor(&mut out, &name.name);
+            }
+            out
+        }
+        _ => value.to_string(),
+    }
+}
+
+/// `F_GETFD` and `F_GETFL` give flags.
+fn fcntl_result(call: &Syscall, raw: u64) -> Option<String> {
+    let set = match call.args.get(1).copied().map(abi::low_u32)? {
+        1 => &sets::FD,
+        3 => sets::OPEN.on(call.abi),
+        _ => return None,
+    };
+    Some(if raw == 0 && std::ptr::eq(set, &sets::FD) {
+        "0".to_owned()
+    } else {
+        format!("{} (flags {})", quote::hex(raw), set.text(raw))
+    })
 }
 
 /// The descriptor that the call is about: the one it takes, or else the one it returned.
@@ -99,3 +179,38 @@ pub fn doubts(call: &Syscall) -> Option<String> {
     }
     (!out.is_empty()).then_some(out)
 }
+
+/// What is known of a call whose arguments are to be shown.
+struct Seen<'a> {
+    abi: Abi,
+    number: u32,
+    args: &'a [u64; 6],
+    ret: Return,
+    /// The name of the descriptor that the call takes.
+    name: Option<&'a [u8]>,
+    data: &'a [ArgData],
+    /// The most bytes of a buffer that are shown.
+    limit: usize,
+}
+
+impl<'a> Seen<'a> {
+    fn of(call: &'a Syscall, limit: usize) -> Self {
+        Self {
+            abi: call.abi,
+            number: call.number,
+            args: &call.args,
+            ret: call.ret,
+            name: call.descriptor.as_ref().map(|name| name.name.as_slice()),
+            data: &call.data,
+            limit,
+        }
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let count = abi::lookup(self.abi, self.number).map_or(self.args.len(), |row| row.args.len());
+        (0..count).filter_map(|index| self.argument(index)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

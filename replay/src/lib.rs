@@ -7,13 +7,19 @@
 pub mod call;
 pub mod escape;
 pub mod exit;
+pub mod export;
 pub mod field;
 pub mod filter;
 #[cfg(test)]
 mod fixture;
+pub mod info;
 pub mod journal;
+pub mod log;
 pub mod moment;
+pub mod open;
+pub mod output;
 pub mod packet;
 pub mod render;
+pub mod timeline;
 pub mod value;
 pub mod view;

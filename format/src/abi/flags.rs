@@ -94,7 +94,7 @@ impl ValueSet {
 macro_rules! flags {
     ($($(#[$doc:meta])* $set:ident $width:literal $field:literal
         [$($value_name:ident = $value:literal),*] { $($name:ident = $bit:literal),* })*) => {
-        $($(#[$doc])* pub(crate) static $set: FlagSet = FlagSet {
+        $($(#[$doc])* pub static $set: FlagSet = FlagSet {
             width: $width,
             field: $field,
             values: &[$(($value, stringify!($value_name))),*],
@@ -105,7 +105,7 @@ macro_rules! flags {
 
 macro_rules! values {
     ($($(#[$doc:meta])* $set:ident $unknown:ident { $($name:ident = $value:literal),* })*) => {
-        $($(#[$doc])* pub(crate) static $set: ValueSet = ValueSet {
+        $($(#[$doc])* pub static $set: ValueSet = ValueSet {
             values: &[$(($value, stringify!($name))),*],
             hex: values!(@ $unknown),
         };)*
@@ -114,8 +114,8 @@ macro_rules! values {
     (@ dec) => { false };
 }
 
-pub(crate) mod sets;
-pub(crate) mod values;
+pub mod sets;
+pub mod values;
 
 #[cfg(test)]
 mod tests {

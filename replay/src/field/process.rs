@@ -101,7 +101,7 @@ pub(super) const FIELDS: &[Field] = &[
         },
     ),
     plain(
-        "exit.status",
+        "proc.exit.status",
         Kind::Number,
         "procexit: exit status, where no signal killed it",
         |view, _| match change(view)? {
@@ -112,7 +112,7 @@ pub(super) const FIELDS: &[Field] = &[
         },
     ),
     plain(
-        "exit.signal",
+        "proc.exit.signal",
         Kind::Number,
         "procexit: number of the signal that killed it",
         |view, _| match change(view)? {
@@ -121,7 +121,7 @@ pub(super) const FIELDS: &[Field] = &[
         },
     ),
     plain(
-        "exit.core",
+        "proc.exit.core",
         Kind::Flag,
         "procexit: it left a core dump",
         |view, _| match change(view)? {
@@ -130,7 +130,7 @@ pub(super) const FIELDS: &[Field] = &[
         },
     ),
     plain(
-        "exit.last",
+        "proc.exit.last",
         Kind::Flag,
         "procexit: it was the last thread of its process",
         |view, _| match change(view)? {

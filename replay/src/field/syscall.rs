@@ -15,7 +15,7 @@ fn syscall<'v>(view: &'v View<'_>) -> Option<&'v Syscall> {
 }
 
 fn indexes(view: &View<'_>) -> Vec<Selector> {
-    let count = syscall(view).map_or(0, |call| call::arguments(call).len());
+    let count = syscall(view).map_or(0, call::arity);
     (0..6).take(count).map(Selector::Index).collect()
 }
 
@@ -46,9 +46,7 @@ pub(super) const FIELDS: &[Field] = &[
                 let Selector::Index(index) = selector else {
                     return None;
                 };
-                call::arguments(syscall(view)?)
-                    .get(usize::from(*index))
-                    .map(|text| Value::owned(text.clone()))
+                call::argument(syscall(view)?, usize::from(*index)).map(Value::owned)
             },
             indexes,
         )

@@ -77,7 +77,7 @@ fn each_kind_of_field_is_compared_in_its_own_way() {
         [11, 12]
     );
     assert_eq!(hits("evt.late"), [12]);
-    assert_eq!(hits("exit.signal=9"), [15]);
+    assert_eq!(hits("proc.exit.signal=9"), [15]);
     assert_eq!(hits("loss.count > 1000"), [7]);
     assert_eq!(hits("clock.delta < 0"), [14]);
 }

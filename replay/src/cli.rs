@@ -1,0 +1,242 @@
+//! The command line.
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Yellow.on_default().bold())
+    .usage(AnsiColor::Yellow.on_default().bold())
+    .literal(AnsiColor::Green.on_default())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const MOMENTS: &str = "\
+Moments (T): 2026-11-24T14:03:07.2Z   14:03:07.2 (UTC, where the bundle covers one day)
+             +5s from the start       -200ms from the end
+             @1795528987.25 (epoch)   #EVENT   40%";
+
+const EXIT_CODES: &str = "\
+Exit codes:  0 done   1 nothing matched   2 usage   3 not a readable bundle
+             4 read, but the bundle is cut or damaged   5 inconsistent (verify)";
+
+/// Look into a bundle that capture recorded: offline, on any machine, as anybody.
+///
+/// BUNDLE is a file, or - for standard input. Data goes to standard output, remarks to standard error; all times are UTC.
+#[derive(Debug, Parser)]
+#[command(name = "replay", version, styles = STYLES, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// What was captured, when, how it ended, what is missing
+    #[command(
+        after_help = "Examples:\n  replay info web.capture.tar.zst\n  replay info web.capture.tar.zst --json | jq .lost"
+    )]
+    Info(Info),
+    /// The events, in their one order
+    #[command(after_help = events_help())]
+    Events(Events),
+    /// Step through the events, forward and back
+    #[command(
+        after_help = "Type h at the prompt for its commands. With - as BUNDLE, the keys come from the terminal.\n\nExamples:\n  replay step web.capture.tar.zst\n  printf 'g 14:03:07\\nn 5\\ns fds\\n' | replay step web.capture.tar.zst"
+    )]
+    Step(Step),
+    /// Processes, descriptors, sockets or mounts at a moment
+    #[command(after_help = state_help())]
+    State(State),
+    /// What the container, the engine and the kernel logged, from before the start on
+    #[command(
+        after_help = "Examples:\n  replay logs web.capture.tar.zst --container\n  replay logs web.capture.tar.zst --engine --json | jq -r '.\"journal.message\"'"
+    )]
+    Logs(Logs),
+    /// Check every byte: frames, hashes, chain, order, counts
+    #[command(after_help = "Examples:\n  replay verify web.capture.tar.zst && echo sound")]
+    Verify(Verify),
+    /// Write a part of the bundle in the format of a stock tool
+    #[command(after_help = EXPORT_HELP)]
+    Export(Export),
+    /// The fields that filters and JSON know
+    #[command(after_help = "Examples:\n  replay fields | grep ^fd\n  replay fields --json | jq -r .name")]
+    Fields(Fields),
+}
+
+fn events_help() -> String {
+    format!(
+        "{MOMENTS}\n\nExamples:\n  \
+         replay events web.capture.tar.zst -f 'evt.type=openat and evt.failed=true' -n 20\n  \
+         replay events web.capture.tar.zst --from +5s --to +6s\n  \
+         replay events web.capture.tar.zst --count -f 'proc.name=dd and evt.type=read'\n  \
+         replay events web.capture.tar.zst --json -f 'tcp.port=80 or fd.name contains :80'\n\n\
+         `replay fields` lists what filters can ask for."
+    )
+}
+
+fn state_help() -> String {
+    format!(
+        "{MOMENTS}\n\nExamples:\n  \
+         replay state web.capture.tar.zst ps --at 14:03:07.2\n  \
+         replay state web.capture.tar.zst fds --at '#4711' --pid 1234"
+    )
+}
+
+const EXPORT_HELP: &str = "\
+Examples:
+  replay export web.capture.tar.zst strace -o web.strace
+  replay export web.capture.tar.zst pcapng -o - | tshark -n -r -
+  replay export web.capture.tar.zst journal -o web.export && systemd-journal-remote -o web.journal web.export
+  replay export web.capture.tar.zst blktrace -o web && blkparse -i web.vda";
+
+/// The bundle.
+#[derive(Debug, Args)]
+pub(crate) struct Bundle {
+    /// The bundle; - for standard input
+    #[arg(value_name = "BUNDLE")]
+    pub(crate) path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Info {
+    #[command(flatten)]
+    pub(crate) bundle: Bundle,
+    /// One JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    #[command(flatten)]
+    pub(crate) bundle: Bundle,
+    /// Only events that the expression matches
+    #[arg(
+        short,
+        long,
+        value_name = "EXPR",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) filter: String,
+    /// Only events at or after this moment
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub(crate) from: Option<String>,
+    /// Only events at or before this moment
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub(crate) to: Option<String>,
+    /// At most N events
+    #[arg(short = 'n', long = "number", value_name = "N")]
+    pub(crate) number: Option<u64>,
+    /// One JSON object a line; keys are the names of fields
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Only how many there are
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) count: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Step {
+    #[command(flatten)]
+    pub(crate) bundle: Bundle,
+    /// Begin with this filter
+    #[arg(
+        short,
+        long,
+        value_name = "EXPR",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) filter: String,
+    /// Begin at this moment
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub(crate) at: Option<String>,
+}
+
+/// Parts of the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Processes, as a tree
+    Ps,
+    /// Open descriptors
+    Fds,
+    /// Sockets
+    Net,
+    /// Mounts
+    Mounts,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct State {
+    #[command(flatten)]
+    pub(crate) bundle: Bundle,
+    /// Which part
+    pub(crate) part: Part,
+    /// The moment
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub(crate) at: String,
+    /// Only this process
+    #[arg(long)]
+    pub(crate) pid: Option<u32>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    #[command(flatten)]
+    pub(crate) bundle: Bundle,
+    /// Only the journal of the engine's units
+    #[arg(long, conflicts_with = "container")]
+    pub(crate) engine: bool,
+    /// Only what the containers wrote to stdout and stderr
+    #[arg(long)]
+    pub(crate) container: bool,
+    /// One JSON object a line; keys are the names of fields
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) bundle: Bundle,
+}
+
+/// Formats of exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// System calls as strace -f -ttt -T -yy writes them
+    Strace,
+    /// Packets with nanosecond stamps, for Wireshark and tshark
+    Pcapng,
+    /// The engine's journal in Journal Export Format
+    Journal,
+    /// Every event, one JSON object a line
+    Jsonl,
+    /// Block I/O as PREFIX.DEV.blktrace.CPU files, for blkparse and btt
+    Blktrace,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    #[command(flatten)]
+    pub(crate) bundle: Bundle,
+    /// The format
+    pub(crate) format: Format,
+    /// The file, - for standard output; for blktrace the beginning of the files' names
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Replace what is there
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fields {
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,78 @@
+//! `replay events`: the events that are meant, in their order.
+
+use super::{Failure, Reading, filter, moment, place, say};
+use crate::cli;
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::ops::ControlFlow;
+use stillframe_format::event::Body;
+use stillframe_replay::output::Output;
+use stillframe_replay::render;
+use stillframe_replay::timeline::{Item, Range};
+use stillframe_replay::view::View;
+
+pub(super) fn run(options: &cli::Events) -> Result<u8, Failure> {
+    let filter = filter(&options.filter)?;
+    let (from, to) = (moment(options.from.as_deref())?, moment(options.to.as_deref())?);
+    let mut reading = Reading::open(&options.bundle.path)?;
+    let range = Range {
+        from: place(from, &reading.context)?,
+        to: place(to, &reading.context)?,
+    };
+    let mut out = Output::stdout();
+    let mut matched = 0u64;
+    let mut damages = Vec::new();
+    let mut hidden: BTreeMap<&'static str, (u64, u64)> = BTreeMap::new();
+    let limit = options.number.unwrap_or(u64::MAX);
+    let context = &reading.context;
+    reading.timeline.each(&range, |item| {
+        if matched >= limit {
+            return Ok(ControlFlow::Break(()));
+        }
+        match item {
+            Item::Event(event) if filter.matches(event, context) => {
+                matched += 1;
+                if options.count {
+                } else if options.json {
+                    writeln!(out, "{}", render::json_line(&View::new(event, context)))?;
+                } else {
+                    writeln!(out, "{}", render::line(&View::new(event, context)))?;
+                }
+            }
+            Item::Event(event) => {
+                if let Body::Loss(loss) = &event.body {
+                    let (holes, count) = hidden.entry(loss.stream.name()).or_default();
+                    *holes += 1;
+                    *count = count.saturating_add(loss.count);
+                }
+            }
+            Item::Damage(damage) => {
+                if options.count {
+                } else if options.json {
+                    writeln!(out, "{}", render::damage_json(damage))?;
+                } else {
+                    writeln!(out, "{}", render::damage(damage, context))?;
+                }
+                damages.push(damage.clone());
+            }
+        }
+        Ok::<_, Failure>(ControlFlow::Continue(()))
+    })?;
+    if options.count {
+        writeln!(out, "{matched}")?;
+    }
+    out.finish()?;
+    // A filter hides holes like everything else; that it did is said.
+    for (stream, (holes, count)) in hidden {
+        let holes = if holes == 1 {
+            "1 hole".to_owned()
+        } else {
+            format!("{holes} holes")
+        };
+        say(&format!(
+            "{holes} in what was read: {count} {stream} events were lost (-f 'loss.stream={stream}' shows where)"
+        ));
+    }
+    reading.note(&damages);
+    Ok(reading.answer(matched > 0))
+}

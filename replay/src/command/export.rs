@@ -1,0 +1,51 @@
+//! `replay export`: a part of the bundle in the format of a stock tool.
+
+use super::{Failure, Reading, say};
+use crate::cli::{self, Format};
+use stillframe_replay::export::{Exported, blktrace, journal, jsonl, pcapng, strace};
+use stillframe_replay::output::Output;
+use stillframe_replay::timeline::Timeline;
+
+pub(super) fn run(options: &cli::Export) -> Result<u8, Failure> {
+    let is_stdout = options.output.as_os_str() == "-";
+    if options.format == Format::Blktrace && is_stdout {
+        let text = "export blktrace: it makes several files, and standard output is one (give -o PREFIX)";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    let mut reading = Reading::open(&options.bundle.path)?;
+    let (timeline, context) = (&mut reading.timeline, &reading.context);
+    let exported = match options.format {
+        Format::Blktrace => {
+            let (exported, files) = blktrace::write(timeline, context, &options.output, options.force)?;
+            for file in files {
+                say(&format!("wrote {}", file.display()));
+            }
+            exported
+        }
+        Format::Strace => to_file(options, timeline, |timeline, out| {
+            Ok(strace::write(timeline, context, out)?)
+        })?,
+        Format::Pcapng => to_file(options, timeline, |timeline, out| {
+            Ok(pcapng::write(timeline, context, out)?)
+        })?,
+        Format::Jsonl => to_file(options, timeline, |timeline, out| {
+            Ok(jsonl::write(timeline, context, out)?)
+        })?,
+        Format::Journal => to_file(options, timeline, |timeline, out| {
+            Ok(journal::write(timeline, out)?)
+        })?,
+    };
+    reading.note(&exported.damages);
+    Ok(reading.answer(exported.items > 0))
+}
+
+fn to_file<R>(
+    options: &cli::Export,
+    timeline: &mut Timeline<R>,
+    write: impl FnOnce(&mut Timeline<R>, &mut Output) -> Result<Exported, Failure>,
+) -> Result<Exported, Failure> {
+    let mut out = Output::create(&options.output, options.force)?;
+    let exported = write(timeline, &mut out)?;
+    out.finish()?;
+    Ok(exported)
+}

@@ -1,0 +1,131 @@
+//! A place in the order that moves: forward, back, anywhere.
+
+use super::{Damage, Timeline};
+use crate::moment::Place;
+use std::io::{Read, Seek};
+use stillframe_format::BootTime;
+use stillframe_format::event::Event;
+
+/// Stands on an event, before the first one, or behind the last one.
+#[derive(Debug)]
+pub struct Cursor<R> {
+    timeline: Timeline<R>,
+    /// The number of the event it stands on; 0 before the first, one more than the last behind it.
+    at: u64,
+}
+
+/// What a cursor stands on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Step<'a> {
+    /// Before the first event.
+    Start,
+    /// An event.
+    Event(&'a Event),
+    /// Events that cannot be read; the cursor crosses them in one step.
+    Damage(&'a Damage),
+    /// Behind the last event.
+    End,
+}
+
+impl<R: Read + Seek> Cursor<R> {
+    /// A cursor before the first event.
+    #[must_use]
+    pub fn new(timeline: Timeline<R>) -> Self {
+        Self { timeline, at: 0 }
+    }
+
+    /// The timeline it moves on.
+    #[must_use]
+    pub fn timeline(&self) -> &Timeline<R> {
+        &self.timeline
+    }
+
+    /// The timeline, to read other parts of the bundle; the cursor stays where it is.
+    pub fn timeline_mut(&mut self) -> &mut Timeline<R> {
+        &mut self.timeline
+    }
+
+    /// The number of the event it stands on; 0 before the first, one more than the last behind it.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// What it stands on.
+    pub fn here(&mut self) -> Step<'_> {
+        if self.at == 0 {
+            return Step::Start;
+        }
+        let (at, found) = (self.at, self.timeline.slice_of(self.at));
+        let Some(slice) = found.and_then(|index| self.timeline.slice(index)) else {
+            return Step::End;
+        };
+        match slice {
+            Ok(slice) => {
+                let index = slice.events.partition_point(|event| event.num < at);
+                slice.events.get(index).map_or(Step::End, Step::Event)
+            }
+            Err(damage) => Step::Damage(damage),
+        }
+    }
+
+    /// Moves to the next event.
+    pub fn step(&mut self) -> Step<'_> {
+        self.at = match self.span() {
+            Some((_, last)) => last.saturating_add(1),
+            None => self.at.saturating_add(1),
+        };
+        self.at = self.at.min(self.timeline.total().saturating_add(1));
+        self.here()
+    }
+
+    /// Moves to the event before.
+    pub fn step_back(&mut self) -> Step<'_> {
+        self.at = match self.span() {
+            Some((first, _)) => first.saturating_sub(1),
+            None => self.at.saturating_sub(1),
+        };
+        self.here()
+    }
+
+    /// Moves to an event, or to the first one that is not before a moment. `Place::Event(n)` is where `n` steps from
+    /// the start lead.
+    pub fn seek(&mut self, place: Place) -> Step<'_> {
+        self.at = match place {
+            Place::Event(num) => num.min(self.timeline.total().saturating_add(1)),
+            Place::Time(time) => self.first_from(time),
+        };
+        self.here()
+    }
+
+    /// The number of the first event from the slice of a moment on that is not before it. Late events stand before the
+    /// others of their slice and are passed over when they are from before the moment.
+    fn first_from(&mut self, time: BootTime) -> u64 {
+        let slices = self.timeline.bundle().slices();
+        let start = slices.partition_point(|slice| slice.to <= time);
+        for index in start..slices.len() {
+            match self.timeline.slice(index) {
+                Some(Ok(slice)) => {
+                    let found = slice.events.partition_point(|event| event.time < time);
+                    if let Some(event) = slice.events.get(found) {
+                        return event.num;
+                    }
+                }
+                Some(Err(damage)) if damage.events > 0 => return damage.first,
+                _ => {}
+            }
+        }
+        self.timeline.total().saturating_add(1)
+    }
+
+    /// The events of an unreadable slice that it stands on: first and last.
+    fn span(&mut self) -> Option<(u64, u64)> {
+        match self.here() {
+            Step::Damage(damage) => Some((
+                damage.first,
+                damage.first.saturating_add(damage.events).saturating_sub(1),
+            )),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! The binary: every command on a whole bundle, a cut one, a damaged one and on garbage.
+#![allow(
+    missing_docs,
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test"
+)]
+
+#[path = "fixture/bundle.rs"]
+mod fixture;
+#[path = "fixture/run.rs"]
+mod run;
+
+use run::{Folder, replay};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+#[test]
+fn info_of_a_whole_bundle() {
+    let folder = Folder::new();
+    let bundle = folder.bundle("whole", &fixture::small());
+    let text = replay(&["info", &bundle]).code(0).stdout_in(&folder);
+    insta::assert_snapshot!(text);
+    let json = replay(&["info", &bundle, "--json"]).code(0).json();
+    assert_eq!(json["complete"], true);
+    assert_eq!(json["condition"]["state"], "complete");
+    assert_eq!(json["lost"]["syscall"], 14);
+    assert_eq!(json["lost"]["packet"], 0);
+    assert_eq!(json["clock_steps"], 1);
+    assert_eq!(json["started"], "2026-11-24T14:03:07.000000000Z");
+    assert_eq!(json["sources"][1]["state"], "off");
+    assert_eq!(json["not_captured"][0]["what"], "packets");
+    assert_eq!(json["counts"]["syscall"], 8);
+}
+
+#[test]
+fn info_of_a_cut_bundle_sums_what_there_is() {
+    let folder = Folder::new();
+    let bytes = fixture::small();
+    let bundle = folder.bundle("cut", &bytes[..run::offset_of(&bytes, 1)]);
+    let finished = replay(&["info", &bundle]).code(4);
+    assert!(
+        finished.stderr.contains("valid up to slice 1"),
+        "{}",
+        finished.stderr
+    );
+    insta::assert_snapshot!(finished.stdout_in(&folder));
+    let json = replay(&["info", &bundle, "--json"]).code(4).json();
+    assert_eq!(json["complete"], false);
+    assert_eq!(json["condition"]["state"], "cut");
+    assert_eq!(json["condition"]["slice"], 1);
+    assert_eq!(json["lost"]["syscall"], 7);
+    assert_eq!(json["counts"]["syscall"], 4);
+}
+
+#[test]
+fn events_as_lines_and_as_json() {
+    let folder = Folder::new();
+    let bundle = folder.bundle("whole", &fixture::small());
+    let text = replay(&["events", &bundle]).code(0).stdout;
+    insta::assert_snapshot!(text);
+    let json = replay(&["events", &bundle, "--json"]).code(0).stdout;
+    let numbers: Vec<u64> = json
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["evt.num"]
+                .as_u64()
+                .unwrap()
+        })
+        .collect();
+    assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+    let count = replay(&["events", &bundle, "--count"]).code(0).stdout;
+    assert_eq!(count, format!("{}\n", numbers.len()));
+    assert_eq!(replay(&["events", &bundle, "--json"]).stdout, json);
+}
+
+#[test]
+fn events_are_chosen_by_filter_moment_and_number() {
+    let folder = Folder::new();
+    let bundle = folder.bundle("whole", &fixture::small());
+    let numbers = |arguments: &[&str]| -> Vec<u64> {
+        let all = [&["events", &bundle, "--json"], arguments].concat();
+        let text = replay(&all).stdout;
+        text.lines()
+            .map(|line| {
+                serde_json::from_str::<Value>(line).unwrap()["evt.num"]
+                    .as_u64()
+                    .unwrap()
+            })
+            .collect()
+    };
+    assert_eq!(numbers(&["--from", "#5", "-n", "3"]), [5, 6, 7]);
+    assert_eq!(numbers(&["--to", "#2"]), [1, 2]);
+    assert_eq!(numbers(&["-n", "1", "-f", "evt.type=connect"]), [6]);
+    let late = numbers(&["-f", "evt.late=true"]);
+    assert_eq!(
+        numbers(&["--from", "+990ms", "--to", "+999ms"]),
+        late,
+        "a late event is of its own time"
+    );
+    assert_eq!(numbers(&["--from", "-1s", "--to", "14:03:08"]).len(), 1);
+    assert_eq!(
+        replay(&["events", &bundle, "--count", "-f", "proc.exit.signal=9"])
+            .code(0)
+            .stdout,
+        "2\n"
+    );
+    let nothing = replay(&["events", &bundle, "--count", "-f", "evt.type=fork"]).code(1);
+    assert_eq!(nothing.stdout, "0\n");
+    assert!(
+        nothing.stderr.contains("14 syscall events were lost"),
+        "{}",
+        nothing.stderr
+    );
+    assert_eq!(
+        replay(&["events", &bundle, "-f", "evt.type=fork"]).code(1).stdout,
+        ""
+    );
+}
+
+#[test]
+fn what_cannot_be_meant_is_usage() {
+    let folder = Folder::new();
+    let bundle = folder.bundle("whole", &fixture::small());
+    let finished = replay(&["events", &bundle, "-f", "evt.typ=openat"]).code(2);
+    insta::assert_snapshot!(finished.stderr);
+    for arguments in [
+        &["events", bundle.as_str(), "--from", "yesterday"][..],
+        &["events", &bundle, "--from", "2026-11-24T14:03:07"],
+        &["export", &bundle, "blktrace", "-o", "-"],
+        &["export", &bundle, "elf", "-o", "-"],
+        &["events"],
+        &["nonsense"],
+    ] {
+        let finished = replay(arguments).code(2);
+        assert_eq!(finished.stdout, "", "{arguments:?}");
+        assert!(!finished.stderr.is_empty());
+    }
+}
+
+#[test]
+fn garbage_is_refused_in_one_line_by_every_command() {
+    let folder = Folder::new();
+    let text = folder.bundle("text", "hello\n".repeat(1000).as_bytes());
+    let empty = folder.bundle("empty", b"");
+    let missing = folder.path("missing");
+    for path in [text, empty, missing, folder.path("")] {
+        for arguments in [
+            &["info"][..],
+            &["events"],
+            &["step"],
+            &["logs"],
+            &["verify"],
+            &["state", "ps", "--at", "+1s"],
+            &["export", "strace", "-o", "-"],
+        ] {
+            let mut all = arguments.to_vec();
+            all.insert(1, &path);
+            let finished = replay(&all).code(3);
+            assert_eq!(finished.stderr.lines().count(), 1, "{all:?}: {}", finished.stderr);
+            assert!(finished.stderr.contains(&path), "{}", finished.stderr);
+            assert_eq!(finished.stdout, "");
+        }
+    }
+}
+
+#[test]
+fn a_bundle_cut_anywhere_shows_a_beginning_of_the_whole() {
+    let folder = Folder::new();
+    let bytes = fixture::small();
+    let whole = replay(&["events", &folder.bundle("whole", &bytes), "--json"]).stdout;
+    let mut codes = BTreeSet::new();
+    for part in 0..40 {
+        let cut = folder.bundle("cut", &bytes[..bytes.len() * part / 40]);
+        let finished = replay(&["events", &cut, "--json"]);
+        assert!(whole.starts_with(&finished.stdout), "cut at {part}/40");
+        assert!(
+            matches!(finished.code, 3 | 4),
+            "cut at {part}/40: {}",
+            finished.code
+        );
+        codes.insert(finished.code);
+        assert!(matches!(replay(&["verify", &cut]).code, 3..=5));
+    }
+    assert_eq!(codes, BTreeSet::from([3, 4]));
+}
+
+#[test]
+fn a_damaged_slice_is_a_hole_and_the_rest_is_shown() {
+    let folder = Folder::new();
+    let mut bytes = fixture::small();
+    let at = run::offset_of(&bytes, 0) + 200;
+    bytes[at] ^= 0x55;
+    let bundle = folder.bundle("damaged", &bytes);
+    let finished = replay(&["events", &bundle]).code(4);
+    let first = finished.stdout.lines().next().unwrap();
+    assert!(first.starts_with("--- hole: events 1 to "), "{first}");
+    assert!(
+        finished.stdout.lines().count() > 10,
+        "the second slice is missing"
+    );
+    let json = replay(&["events", &bundle, "--json"]).code(4).stdout;
+    assert!(
+        json.lines()
+            .all(|line| serde_json::from_str::<Value>(line).is_ok())
+    );
+    let report = replay(&["verify", &bundle]);
+    assert!(matches!(report.code, 4 | 5), "{}", report.code);
+    assert!(report.stdout.starts_with("bytes "), "{}", report.stdout);
+    for format in ["strace", "pcapng", "journal", "jsonl"] {
+        replay(&["export", &bundle, format, "-o", "-"]).code(4);
+    }
+}
+
+#[test]
+fn verify_says_ok_or_what_is_wrong_and_where() {
+    let folder = Folder::new();
+    let bytes = fixture::small();
+    let whole = folder.bundle("whole", &bytes);
+    insta::assert_snapshot!(replay(&["verify", &whole]).code(0).stdout);
+    let cut = folder.bundle("cut", &bytes[..run::offset_of(&bytes, 1) + 10]);
+    let finished = replay(&["verify", &cut]).code(4);
+    assert!(
+        finished
+            .stdout
+            .ends_with("valid up to slice 1, 2026-11-24T14:03:08.000000000Z\n"),
+        "{}",
+        finished.stdout
+    );
+}
+
+#[test]
+fn logs_begin_before_the_start() {
+    let folder = Folder::new();
+    let bundle = folder.bundle("whole", &fixture::small());
+    insta::assert_snapshot!(replay(&["logs", &bundle]).code(0).stdout);
+    let engine = replay(&["logs", &bundle, "--engine", "--json"]).code(0).stdout;
+    let engine: Vec<Value> = engine
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(engine.len(), 4);
+    assert!(
+        engine
+            .iter()
+            .all(|entry| entry["journal.unit"] == "docker.service")
+    );
+    let numbered: Vec<bool> = engine
+        .iter()
+        .map(|entry| entry.get("evt.num").is_some())
+        .collect();
+    assert_eq!(numbered, [false, false, true, true]);
+    assert_eq!(engine[0]["evt.time"], "2026-11-24T14:02:07.000000000Z");
+    let container = replay(&["logs", &bundle, "--container"]).code(0).stdout;
+    assert_eq!(container.lines().count(), 4, "{container}");
+    assert!(
+        container.starts_with("2026-11-24T14:02:07.000001000Z stderr: hello\n"),
+        "{container}"
+    );
+}
+
+#[test]
+fn fields_are_listed() {
+    let text = replay(&["fields"]).code(0).stdout;
+    assert!(text.lines().any(|line| line.starts_with("evt.type ")), "{text}");
+    let json = replay(&["fields", "--json"]).code(0).stdout;
+    assert_eq!(json.lines().count(), text.lines().count());
+    assert!(
+        json.lines()
+            .all(|line| serde_json::from_str::<Value>(line).is_ok())
+    );
+}
+
+#[test]
+fn a_pipe_is_read_like_a_file() {
+    let folder = Folder::new();
+    let bytes = fixture::small();
+    let file = replay(&["events", &folder.bundle("whole", &bytes), "--json"]).stdout;
+    let piped = run::replay_with(&["events", "-", "--json"], &bytes)
+        .code(0)
+        .stdout;
+    assert_eq!(piped, file);
+    let garbage = run::replay_with(&["info", "-"], b"garbage").code(3);
+    assert_eq!(garbage.stderr.lines().count(), 1, "{}", garbage.stderr);
+}
+
+#[test]
+fn step_goes_forward_back_and_anywhere() {
+    let folder = Folder::new();
+    let bundle = folder.bundle("whole", &fixture::small());
+    let keys = "\nn 2\nb\ng 6\np\ng +1s\nb\nf evt.type=openat\nn\nn\nn\nc\nf evt.typ\nf\ng nowhere\ng #1\nb\nb\ng 100%\nx\nn x\nq\n";
+    let finished = run::replay_with(&["step", &bundle], keys.as_bytes()).code(0);
+    insta::assert_snapshot!(finished.stdout);
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let folder = Folder::new();
+    let bundle = folder.bundle("many", &fixture::many(20_000));
+    for arguments in [&["events", &bundle][..], &["export", &bundle, "jsonl", "-o", "-"]] {
+        let finished = run::replay_to_nobody(arguments);
+        assert_eq!(
+            (finished.code, finished.stderr.as_str()),
+            (0, ""),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn nothing_that_a_terminal_obeys_comes_out() {
+    let folder = Folder::new();
+    let bundle = folder.bundle("whole", &fixture::small());
+    for arguments in [
+        &["info", &bundle][..],
+        &["info", &bundle, "--json"],
+        &["events", &bundle],
+        &["events", &bundle, "--json"],
+        &["logs", &bundle],
+        &["export", &bundle, "strace", "-o", "-"],
+        &["export", &bundle, "jsonl", "-o", "-"],
+    ] {
+        let text = replay(arguments).code(0).stdout;
+        let bad = text
+            .chars()
+            .find(|character| *character != '\n' && stillframe_replay::escape::is_dangerous(*character));
+        assert_eq!(bad, None, "{arguments:?}");
+    }
+}
