@@ -47,7 +47,7 @@ struct {
 	MAP_TYPE(value, u32);
 } devices SEC(".maps");
 
-/* Cgroups of the targets -> index + 1; their descendants belong too. */
+/* Cgroups of the targets -> index + 1; their descendants belong too. 0: one that tells nothing, like the root. */
 struct {
 	MAP_INT(type, BPF_MAP_TYPE_HASH);
 	MAP_INT(max_entries, 16384);
@@ -97,7 +97,7 @@ INLINE int is_target(u32 who)
 	return who != 0 && who != SOMEBODY;
 }
 
-/* The target whose cgroup this state belongs to, or lies under; SOMEBODY; 0 for the root, which tells nothing. */
+/* The target whose cgroup this state belongs to, or lies under; SOMEBODY; 0 when that tells nothing. */
 __attribute__((noinline)) u32 who_is(u64 state, u32 hierarchy)
 {
 	struct cgroup_subsys_state *css = (struct cgroup_subsys_state *)state;

@@ -105,7 +105,7 @@ mod tests {
         });
         assert_eq!(
             text,
-            "recording 4s of 30s: 12 events, 3 lost, 2K (Ctrl-C ends it)"
+            "recording 4s of 30s: 12 events, 3 lost, 2 KiB (Ctrl-C ends it)"
         );
     }
 }

@@ -105,8 +105,8 @@ impl Disk {
 fn number(node: &str) -> Device {
     let number = std::fs::metadata(node).unwrap().rdev();
     Device {
-        major: u32::try_from(libc::major(number)).unwrap(),
-        minor: u32::try_from(libc::minor(number)).unwrap(),
+        major: libc::major(number),
+        minor: libc::minor(number),
     }
 }
 
@@ -125,20 +125,47 @@ impl Drop for Disk {
     }
 }
 
+/// Whether this host has version 2 alone.
+fn is_unified() -> bool {
+    Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
+}
+
 /// A cgroup that stands in for a container's. It goes when it is dropped.
 struct Cgroup(PathBuf);
 
 impl Cgroup {
+    /// One that only `controller` (`memory` or `blkio`) accounts to.
     fn new(controller: &str) -> Self {
-        let folder = Path::new("/sys/fs/cgroup")
-            .join(controller)
-            .join(format!("sf-block-{}", unique()));
-        Self::at(folder)
+        let root = Path::new("/sys/fs/cgroup");
+        let name = format!("sf-block-{}", unique());
+        if !is_unified() {
+            return Self::at(root.join(controller).join(name));
+        }
+        // Its parent has both controllers and hands down one.
+        let parent = root.join(format!("{name}-parent"));
+        std::fs::write(root.join("cgroup.subtree_control"), "+memory +io").unwrap();
+        std::fs::create_dir(&parent).unwrap();
+        let handed = if controller == "memory" { "+memory" } else { "+io" };
+        std::fs::write(parent.join("cgroup.subtree_control"), handed).unwrap();
+        Self::at(parent.join(name))
     }
 
     fn at(folder: PathBuf) -> Self {
         std::fs::create_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         Self(folder)
+    }
+
+    fn cgroups(&self, controller: &str) -> Cgroups {
+        if is_unified() {
+            return Cgroups {
+                unified: Some(self.0.clone()),
+                ..Cgroups::default()
+            };
+        }
+        Cgroups {
+            unified: None,
+            v1: [(controller.to_owned(), self.0.clone())].into(),
+        }
     }
 
     /// Runs a command in it.
@@ -158,10 +185,7 @@ impl Cgroup {
             name: "web".to_owned(),
             id: "c0ffee".to_owned(),
             kind: TargetKind::Container,
-            cgroups: Cgroups {
-                unified: None,
-                v1: [(controller.to_owned(), self.0.clone())].into(),
-            },
+            cgroups: self.cgroups(controller),
             devices: vec![disk.number()],
             ..Target::default()
         }
@@ -173,6 +197,14 @@ impl Drop for Cgroup {
         // A task that has just ended may be in it for a moment.
         for _ in 0..50 {
             if std::fs::remove_dir(&self.0).is_ok() {
+                // Version 2: the parent that was made for it.
+                if let Some(parent) = self.0.parent().filter(|parent| {
+                    parent
+                        .file_name()
+                        .is_some_and(|name| name.to_string_lossy().ends_with("-parent"))
+                }) {
+                    let _ = std::fs::remove_dir(parent);
+                }
                 return;
             }
             thread::sleep(Duration::from_millis(20));

@@ -6,6 +6,7 @@ use crate::inventory::{Inventory, Subject};
 use crate::plan::Plan;
 use crate::preflight::Preflight;
 use crate::snapshot;
+use sha2::Digest as _;
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::Instant;
@@ -29,9 +30,7 @@ pub(super) fn header(plan: &Plan, preflight: &Preflight, subjects: &[Subject], a
         tool: Tool {
             name: "capture".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            sha256: std::fs::read("/proc/self/exe")
-                .map(|bytes| Sha256::of(&bytes).to_string())
-                .unwrap_or_default(),
+            sha256: own_hash().unwrap_or_default(),
         },
         case: plan.case.clone(),
         started: anchor.boottime,
@@ -41,6 +40,14 @@ pub(super) fn header(plan: &Plan, preflight: &Preflight, subjects: &[Subject], a
         preflight: json(serde_json::to_value(preflight)),
         host: json(serde_json::to_value(snapshot::host().host)),
     }
+}
+
+/// The SHA-256 of this executable, in hex.
+fn own_hash() -> std::io::Result<String> {
+    let mut file = std::fs::File::open("/proc/self/exe")?;
+    let mut hash = sha2::Sha256::new();
+    std::io::copy(&mut file, &mut hash)?;
+    Ok(Sha256(hash.finalize().into()).to_string())
 }
 
 fn target_info(subject: &Subject) -> TargetInfo {

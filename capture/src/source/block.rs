@@ -10,8 +10,9 @@
 //! - Metadata and journals that kernel threads write belong to nobody, so they count as neighbours'; a page of
 //!   metadata that a target's task brought into the cache is charged to the target and is its own.
 //!
-//! Kernels: 5.11 and later with BTF. Where a vendor has backported BPF to a block layer that still hands the queue to
-//! the tracepoints first, the programs notice.
+//! Kernels: 5.11 and later with BTF; run on 6.1 (cgroup version 2) and 6.18 (both versions mounted). Fields that came
+//! or went since 5.11 are asked for before they are read; where a vendor backported BPF to a block layer that still
+//! hands the queue to the tracepoints first, the type of the tracepoint says so.
 
 mod decode;
 mod targets;

@@ -4,6 +4,7 @@ use super::{SOURCE, wire};
 use crate::source::SourceError;
 use crate::source::tracing::{Programs, kernel_btf};
 use crate::target::{Cgroups, Target, TargetKind, resolve};
+use aya::maps::HashMap;
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -65,6 +66,17 @@ impl Shared {
             ids.len() - 1
         });
         u32::try_from(index + 1).unwrap_or(0)
+    }
+
+    /// Has the kernel draw no conclusion from a cgroup, unless it is a target's.
+    fn tells_nothing(&self, key: [u64; 2]) {
+        const NOEXIST: u64 = 1;
+        let mut programs = self.programs();
+        let map = programs.ebpf.map_mut("groups");
+        if let Some(Ok(mut map)) = map.map(HashMap::<_, [u64; 2], u32>::try_from) {
+            // It is a target's when it is there already.
+            let _ = map.insert(key, 0, NOEXIST);
+        }
     }
 
     /// Attaches the hooks that keep `tree` up to date, once, and before a tree is seeded.
@@ -132,9 +144,9 @@ impl BlockTargets {
             ));
             return self.0.seed(target, number);
         }
-        let (keys, unreadable) = group_keys(&target.cgroups);
-        if keys.is_empty() {
-            if let Some(message) = unreadable.into_iter().next() {
+        let keys = group_keys(&target.cgroups);
+        if keys.own.is_empty() {
+            if let Some(message) = keys.unreadable.into_iter().next() {
                 return Err(SourceError::new(SOURCE, format!("{}: {message}", target.name)));
             }
             if target.pid == 0 {
@@ -151,15 +163,18 @@ impl BlockTargets {
             ));
             return self.0.seed(target, number);
         }
-        if !keys.iter().any(|[_, kind]| *kind == wire::HIERARCHY_MEMORY) {
+        if !keys.own.iter().any(|[_, kind]| *kind == wire::HIERARCHY_MEMORY) {
             self.0.note(format!(
                 "{}: has no memory cgroup of its own, so pages do not tell whose they are; the bio's block cgroup \
                  and the task do",
                 target.name
             ));
         }
-        for key in keys {
+        for key in keys.own {
             self.0.programs().insert(SOURCE, "groups", key, number)?;
+        }
+        for key in keys.shared {
+            self.0.tells_nothing(key);
         }
         Ok(())
     }
@@ -170,38 +185,56 @@ fn device_key(device: Device) -> u32 {
     device.major << 20 | (device.minor & 0xf_ffff)
 }
 
-/// Keys of the map `groups` (id of a folder, hierarchy), and what could not be read.
-fn group_keys(cgroups: &Cgroups) -> (Vec<[u64; 2]>, Vec<String>) {
-    let unified = cgroups.unified.as_deref();
-    let folders = [
-        (wire::HIERARCHY_MEMORY, controlled(cgroups, "memory", "memory")),
-        (wire::HIERARCHY_BLOCK, controlled(cgroups, "blkio", "io")),
-        (wire::HIERARCHY_UNIFIED, unified),
-    ];
-    let mut keys = Vec::new();
-    let mut unreadable = Vec::new();
-    for (hierarchy, folder) in folders {
-        let Some(folder) = folder else { continue };
-        match std::fs::metadata(folder) {
-            Ok(metadata) => keys.push([metadata.ino(), hierarchy]),
-            Err(error) => unreadable.push(format!("{}: {error}", folder.display())),
-        }
-    }
-    (keys, unreadable)
+/// Keys of the map `groups`: the inode number of a folder, which is its cgroup's id, and the hierarchy.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct GroupKeys {
+    /// The target's.
+    own: Vec<[u64; 2]>,
+    /// What the target shares with others, because a controller is off in its own folder.
+    shared: Vec<[u64; 2]>,
+    /// What could not be read.
+    unreadable: Vec<String>,
 }
 
-/// The folder that a controller accounts to: version 1's, or the unified one when the controller is on there.
-///
-/// Asking matters: where it is off, tasks and pages are accounted to a folder above, and ids of hierarchies overlap.
-fn controlled<'a>(cgroups: &'a Cgroups, v1: &str, v2: &str) -> Option<&'a Path> {
-    if let Some(folder) = cgroups.v1.get(v1) {
-        return Some(folder);
+impl GroupKeys {
+    fn add_own(&mut self, folder: &Path, hierarchy: u64) {
+        match std::fs::metadata(folder) {
+            Ok(metadata) => self.own.push([metadata.ino(), hierarchy]),
+            Err(error) => self.unreadable.push(format!("{}: {error}", folder.display())),
+        }
     }
-    let folder = cgroups.unified.as_deref()?;
-    let on = std::fs::read_to_string(folder.join("cgroup.controllers")).ok()?;
-    on.split_ascii_whitespace()
-        .any(|name| name == v2)
-        .then_some(folder)
+}
+
+fn group_keys(cgroups: &Cgroups) -> GroupKeys {
+    let mut keys = GroupKeys::default();
+    for (hierarchy, v1, v2) in [
+        (wire::HIERARCHY_MEMORY, "memory", "memory"),
+        (wire::HIERARCHY_BLOCK, "blkio", "io"),
+    ] {
+        if let Some(folder) = cgroups.v1.get(v1) {
+            keys.add_own(folder, hierarchy);
+        } else if let Some(unified) = cgroups.unified.as_deref() {
+            // Where a controller is off, tasks and pages are accounted to the nearest folder above where it is on.
+            // Asking matters: ids of hierarchies overlap.
+            match unified.ancestors().find(|folder| is_on(folder, v2)) {
+                Some(folder) if folder == unified => keys.add_own(folder, hierarchy),
+                Some(folder) => keys
+                    .shared
+                    .extend(std::fs::metadata(folder).map(|metadata| [metadata.ino(), hierarchy])),
+                None => {}
+            }
+        }
+    }
+    if let Some(unified) = cgroups.unified.as_deref() {
+        keys.add_own(unified, wire::HIERARCHY_UNIFIED);
+    }
+    keys
+}
+
+/// Whether a controller accounts to this folder of the unified hierarchy.
+fn is_on(folder: &Path, controller: &str) -> bool {
+    std::fs::read_to_string(folder.join("cgroup.controllers"))
+        .is_ok_and(|on| on.split_ascii_whitespace().any(|name| name == controller))
 }
 
 #[cfg(test)]
@@ -232,26 +265,35 @@ mod tests {
             unified: Some(unified.clone()),
             v1: [("memory".to_owned(), memory.clone())].into(),
         };
+        let controllers = |folder: &Path, on: &str| {
+            std::fs::write(folder.join("cgroup.controllers"), on).unwrap();
+        };
         // Hybrid: the unified hierarchy has no controllers.
-        std::fs::write(unified.join("cgroup.controllers"), "\n").unwrap();
-        let expected = vec![
-            [ino(&memory), wire::HIERARCHY_MEMORY],
-            [ino(&unified), wire::HIERARCHY_UNIFIED],
-        ];
-        assert_eq!(group_keys(&hybrid), (expected, Vec::new()));
-        // Version 2 alone.
-        std::fs::write(unified.join("cgroup.controllers"), "cpu io memory pids\n").unwrap();
+        controllers(&unified, "\n");
+        let expected = GroupKeys {
+            own: vec![
+                [ino(&memory), wire::HIERARCHY_MEMORY],
+                [ino(&unified), wire::HIERARCHY_UNIFIED],
+            ],
+            ..GroupKeys::default()
+        };
+        assert_eq!(group_keys(&hybrid), expected);
+        // Version 2 alone, where the parent hands down memory only.
+        controllers(folder.path(), "cpu io memory pids\n");
+        controllers(&unified, "memory pids\n");
         let alone = Cgroups {
             unified: Some(unified.clone()),
             ..Cgroups::default()
         };
-        let kinds = [
-            wire::HIERARCHY_MEMORY,
-            wire::HIERARCHY_BLOCK,
-            wire::HIERARCHY_UNIFIED,
-        ];
-        let expected: Vec<_> = kinds.map(|kind| [ino(&unified), kind]).into();
-        assert_eq!(group_keys(&alone), (expected, Vec::new()));
+        let expected = GroupKeys {
+            shared: vec![[ino(folder.path()), wire::HIERARCHY_BLOCK]],
+            own: vec![
+                [ino(&unified), wire::HIERARCHY_MEMORY],
+                [ino(&unified), wire::HIERARCHY_UNIFIED],
+            ],
+            unreadable: Vec::new(),
+        };
+        assert_eq!(group_keys(&alone), expected);
     }
 
     #[test]
@@ -260,11 +302,11 @@ mod tests {
             unified: None,
             v1: [("memory".to_owned(), "/sys/fs/cgroup/no-such-folder".into())].into(),
         };
-        let (keys, unreadable) = group_keys(&gone);
-        assert!(keys.is_empty());
+        let keys = group_keys(&gone);
+        assert!(keys.own.is_empty() && keys.shared.is_empty());
         assert!(
-            unreadable[0].contains("/sys/fs/cgroup/no-such-folder"),
-            "{unreadable:?}"
+            keys.unreadable[0].contains("/sys/fs/cgroup/no-such-folder"),
+            "{keys:?}"
         );
     }
 }
