@@ -57,7 +57,7 @@ pub struct Field {
     /// What it means, in one line.
     pub help: &'static str,
     get: for<'v> fn(&'v View<'_>, &Selector) -> Option<Value<'v>>,
-    /// For JSON: the selectors that this event has.
+    /// For JSON: the selectors that this event has; of plain fields not asked.
     each: fn(&View<'_>) -> Vec<Selector>,
 }
 
@@ -72,7 +72,7 @@ const fn plain(name: &'static str, kind: Kind, help: &'static str, get: Get) -> 
         json: true,
         help,
         get,
-        each: |_| vec![Selector::None],
+        each: |_| Vec::new(),
     }
 }
 
@@ -263,15 +263,22 @@ impl FieldRef {
 }
 
 impl Field {
-    /// Every value that an event has of the field, with what stands behind the name.
-    pub fn values(&'static self, view: &View<'_>, mut take: impl FnMut(String, &Value<'_>)) {
+    /// Every value that an event has of the field, with the field's full name.
+    pub fn values(&'static self, view: &View<'_>, mut take: impl FnMut(&str, &Value<'_>)) {
+        if self.shape == Shape::Plain {
+            // By far the most: nothing is made for them.
+            if let Some(value) = (self.get)(view, &Selector::None) {
+                take(self.name, &value);
+            }
+            return;
+        }
         for selector in (self.each)(view) {
             let field = FieldRef {
                 field: self,
                 selector,
             };
             if let Some(value) = field.get(view) {
-                take(field.to_string(), &value);
+                take(&field.to_string(), &value);
             }
         }
     }

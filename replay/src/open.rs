@@ -232,7 +232,10 @@ pub fn own_time(body: &Body) -> Option<i64> {
 
 /// Visits the members before the first slice, one frame in memory at a time. What is damaged is passed over: it is
 /// `verify` that tells.
-fn for_each_start_member<R: Read + Seek>(bundle: &mut Bundle<R>, mut visit: impl FnMut(&str, &[u8])) {
+pub(crate) fn for_each_start_member<R: Read + Seek>(
+    bundle: &mut Bundle<R>,
+    mut visit: impl FnMut(&str, &[u8]),
+) {
     let first_slice = bundle.slices().first().map(|slice| slice.offset);
     let places: Vec<_> = bundle
         .frames()

@@ -4,6 +4,7 @@ use crate::escape;
 use base64::Engine as _;
 use serde::Serialize;
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 /// The type of a field.
@@ -129,23 +130,75 @@ impl<'a> Value<'a> {
     /// Puts the value under `key` into a flat JSON object: bytes that are not UTF-8 go, in base64, under the key
     /// with `.b64` appended; registers and addresses are strings; durations integer nanoseconds.
     pub fn put_json(&self, key: &str, object: &mut serde_json::Map<String, serde_json::Value>) {
-        use serde_json::Value as Json;
-        let (key, value) = match self {
-            Self::Text(bytes) => match std::str::from_utf8(bytes) {
-                Ok(text) => (key.to_owned(), Json::from(text)),
-                Err(_) => (
-                    format!("{key}.b64"),
-                    Json::from(base64::engine::general_purpose::STANDARD.encode(bytes)),
-                ),
-            },
-            Self::Number(value) | Self::Duration(value) => (key.to_owned(), json_number(*value)),
-            Self::Flag(value) => (key.to_owned(), Json::from(*value)),
-            Self::Size(value) => (key.to_owned(), Json::from(*value)),
-            Self::Time(_) | Self::Hex(_) | Self::Address(_) | Self::Any(_) => {
-                (key.to_owned(), Json::from(self.to_text()))
+        let (suffix, value) = self.json();
+        object.insert(format!("{key}{suffix}"), value);
+    }
+
+    /// Appends `"key":value` to the text of an object, as [`Value::put_json`] would put it there.
+    pub fn push_json(&self, key: &str, out: &mut String) {
+        let string = |text: &str, suffix: &str, out: &mut String| {
+            // Names of fields hold nothing that JSON escapes, but for what a bundle put between brackets.
+            if key
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"._[]-".contains(&byte))
+            {
+                let _ = write!(out, "\"{key}{suffix}\":");
+            } else {
+                let _ = write!(out, "{}:", serde_json::Value::from(format!("{key}{suffix}")));
             }
+            out.push_str(text);
         };
-        object.insert(key, value);
+        match self {
+            Self::Text(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text)
+                    if text
+                        .bytes()
+                        .all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') =>
+                {
+                    string("\"", "", out);
+                    out.push_str(text);
+                    out.push('"');
+                }
+                _ => {
+                    let (suffix, value) = self.json();
+                    string(&value.to_string(), suffix, out);
+                }
+            },
+            Self::Time(_) | Self::Hex(_) | Self::Address(_) => {
+                string("\"", "", out);
+                out.push_str(&self.to_text());
+                out.push('"');
+            }
+            Self::Flag(flag) => string(if *flag { "true" } else { "false" }, "", out),
+            Self::Size(value) => {
+                string("", "", out);
+                let _ = write!(out, "{value}");
+            }
+            Self::Number(_) | Self::Duration(_) | Self::Any(_) => {
+                let (suffix, value) = self.json();
+                string(&value.to_string(), suffix, out);
+            }
+        }
+    }
+
+    /// The value as JSON, and what is appended to its key.
+    fn json(&self) -> (&'static str, serde_json::Value) {
+        use serde_json::Value as Json;
+        match self {
+            Self::Text(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => ("", Json::from(text)),
+                Err(_) => {
+                    let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+                    (".b64", Json::from(text))
+                }
+            },
+            Self::Number(value) | Self::Duration(value) => ("", json_number(*value)),
+            Self::Flag(value) => ("", Json::from(*value)),
+            Self::Size(value) => ("", Json::from(*value)),
+            Self::Time(_) | Self::Hex(_) | Self::Address(_) | Self::Any(_) => {
+                ("", Json::from(self.to_text()))
+            }
+        }
     }
 }
 

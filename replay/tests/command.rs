@@ -2,6 +2,7 @@
 #![allow(
     missing_docs,
     dead_code,
+    unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -328,5 +329,151 @@ fn nothing_that_a_terminal_obeys_comes_out() {
             .chars()
             .find(|character| *character != '\n' && stillframe_replay::escape::is_dangerous(*character));
         assert_eq!(bad, None, "{arguments:?}");
+    }
+}
+
+#[test]
+fn state_at_a_moment() {
+    let folder = Folder::new();
+    let bundle = folder.bundle("whole", &fixture::small());
+    let mut text = String::new();
+    for part in ["ps", "fds", "net", "mounts"] {
+        for at in ["+0s", "#6", "100%"] {
+            text.push_str(&format!("== {part} --at {at}\n"));
+            text.push_str(&replay(&["state", &bundle, part, "--at", at]).code(0).stdout);
+        }
+    }
+    insta::assert_snapshot!(text);
+    let json = replay(&["state", &bundle, "fds", "--at", "#6", "--json"])
+        .code(0)
+        .stdout;
+    let rows: Vec<Value> = json
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(
+        rows.iter()
+            .any(|row| row["proc.pid"] == 1300 && row["fd.num"] == 0)
+    );
+    assert!(rows.iter().any(|row| row["fd.name"] == "/etc/passwd"), "{json}");
+    let one = replay(&["state", &bundle, "fds", "--at", "#6", "--pid", "1300"])
+        .code(0)
+        .stdout;
+    assert_eq!(one.lines().count(), 3, "{one}");
+    replay(&["state", &bundle, "fds", "--at", "#6", "--pid", "4711"]).code(1);
+    let uncertain = replay(&["state", &bundle, "ps", "--at", "+500ms", "--json"])
+        .code(0)
+        .stdout;
+    let first: Value = serde_json::from_str(uncertain.lines().next().unwrap()).unwrap();
+    assert_eq!(first["state.uncertain_since"], "2026-11-24T14:03:07.007000000Z");
+}
+
+#[test]
+fn a_state_behind_a_damaged_slice_comes_from_the_next_checkpoint_or_is_uncertain() {
+    let folder = Folder::new();
+    let mut bytes = fixture::small();
+    let at = run::offset_of(&bytes, 1) + 200;
+    bytes[at] ^= 0x55;
+    let bundle = folder.bundle("second", &bytes);
+    let finished = replay(&["state", &bundle, "ps", "--at", "100%"]).code(4);
+    assert!(
+        finished.stdout.starts_with("--- uncertain"),
+        "{}",
+        finished.stdout
+    );
+    assert!(finished.stdout.contains("/bin/cat -x"), "{}", finished.stdout);
+    let mut bytes = fixture::small();
+    let at = run::offset_of(&bytes, 0) + 200;
+    bytes[at] ^= 0x55;
+    let bundle = folder.bundle("first", &bytes);
+    let finished = replay(&["state", &bundle, "ps", "--at", "100%"]).code(0);
+    assert!(finished.stdout.contains("/bin/cat -x"), "{}", finished.stdout);
+}
+
+#[test]
+fn exports_leave_a_file_that_is_whole_or_none() {
+    let folder = Folder::new();
+    let bundle = folder.bundle("whole", &fixture::small());
+    let output = folder.path("x.strace");
+    replay(&["export", &bundle, "strace", "-o", &output]).code(0);
+    let text = std::fs::read_to_string(&output).unwrap();
+    insta::assert_snapshot!(text);
+    assert_eq!(
+        replay(&["export", &bundle, "strace", "-o", "-"]).code(0).stdout,
+        text
+    );
+    std::fs::write(&output, "precious").unwrap();
+    let finished = replay(&["export", &bundle, "strace", "-o", &output]).code(2);
+    assert!(finished.stderr.contains("--force"), "{}", finished.stderr);
+    assert_eq!(std::fs::read(&output).unwrap(), b"precious");
+    replay(&["export", &bundle, "strace", "-o", &output, "--force"]).code(0);
+    assert_eq!(std::fs::read_to_string(&output).unwrap(), text);
+    replay(&["export", &bundle, "strace", "-o", &folder.path("no/where")]).code(2);
+    assert_eq!(
+        std::fs::read_dir(folder.path("")).unwrap().count(),
+        2,
+        "something was left behind"
+    );
+}
+
+#[test]
+fn the_exported_journal_is_every_entry_byte_for_byte() {
+    let folder = Folder::new();
+    let bundle = folder.bundle("whole", &fixture::small());
+    let raw = replay(&["export", &bundle, "journal", "-o", "-"]).code(0).raw;
+    let mut entries = Vec::new();
+    stillframe_format::journal::Splitter::default().push(&raw, |split| entries.push(split));
+    assert_eq!(entries.len(), 4);
+    assert!(raw.ends_with(b"MESSAGE=slow disk\n\n"));
+}
+
+#[test]
+fn stock_tools_count_what_the_bundle_holds() {
+    let folder = Folder::new();
+    let bundle = folder.bundle("whole", &fixture::small());
+    let count = |filter: &str| -> usize {
+        let text = replay(&["events", &bundle, "--count", "-f", filter]).stdout;
+        text.trim().parse().unwrap()
+    };
+    if run::has("tshark") {
+        let path = folder.path("x.pcapng");
+        replay(&["export", &bundle, "pcapng", "-o", &path]).code(0);
+        let text = run::tool(
+            "tshark",
+            &[
+                "-n",
+                "-r",
+                &path,
+                "-T",
+                "fields",
+                "-e",
+                "frame.time_epoch",
+                "-e",
+                "frame.interface_name",
+            ],
+            &folder,
+        );
+        assert_eq!(text.lines().count(), count("evt.type=packet"), "{text}");
+        assert!(text.starts_with("1795528987.006000123\teth0\n"), "{text}");
+    } else {
+        eprintln!("left out: tshark is not installed");
+    }
+    if run::has("blkparse") {
+        replay(&["export", &bundle, "blktrace", "-o", &folder.path("t")]).code(0);
+        let text = run::tool(
+            "blkparse",
+            &["-q", "-i", "t.vda", "-f", "%a %c %S %N %p %C %T.%t %d\n"],
+            &folder,
+        );
+        for (letter, action) in [("Q", "queue"), ("D", "issue"), ("C", "complete")] {
+            let found = text.lines().filter(|line| line.starts_with(letter)).count();
+            assert_eq!(found, count(&format!("evt.type=blk{action}")), "{text}");
+        }
+        assert!(
+            text.contains("Q 0 2048 65536 77 kworker/0:1 0.000000000 WS\n"),
+            "{text}"
+        );
+    } else {
+        eprintln!("left out: blkparse is not installed");
     }
 }

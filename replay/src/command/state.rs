@@ -1,9 +1,38 @@
 //! `replay state`: what was there at a moment.
 
-use super::{Failure, moment};
+use super::{Failure, Reading, moment, place};
 use crate::cli;
+use serde_json::Value;
+use std::io::Write as _;
+use stillframe_replay::output::Output;
+use stillframe_replay::state::{self, Part};
+use stillframe_replay::{escape, moment::Place};
 
 pub(super) fn run(options: &cli::State) -> Result<u8, Failure> {
-    moment(Some(&options.at))?;
-    Err(Failure::Usage("state: not there yet".to_owned()))
+    let at = moment(Some(&options.at))?;
+    let mut reading = Reading::open(&options.bundle.path)?;
+    let at = place(at, &reading.context)?.unwrap_or(Place::Event(0));
+    let part = match options.part {
+        cli::Part::Ps => Part::Processes,
+        cli::Part::Fds => Part::Descriptors,
+        cli::Part::Net => Part::Sockets,
+        cli::Part::Mounts => Part::Mounts,
+    };
+    let found = state::at(&mut reading.timeline, at);
+    let rows = state::rows(&found, part, options.pid, &reading.context);
+    let mut out = Output::stdout();
+    if options.json {
+        for row in &rows {
+            writeln!(
+                out,
+                "{}",
+                escape::json(Value::Object(row.object.clone()).to_string())
+            )?;
+        }
+    } else {
+        out.write_all(state::text(&found, part, &rows, &reading.context).as_bytes())?;
+    }
+    out.finish()?;
+    reading.note(&found.damages);
+    Ok(reading.answer(!rows.is_empty()))
 }

@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 use stillframe_format::event::Body;
 use stillframe_replay::filter::Filter;
 use stillframe_replay::moment::{Moment, Place};
+use stillframe_replay::state::{self, Part};
 use stillframe_replay::timeline::{Cursor, Damage, Item, Range, Step};
 use stillframe_replay::view::{Context, View};
 use stillframe_replay::{escape, exit, open, render};
@@ -315,7 +316,15 @@ impl Stepper {
         }
     }
 
-    fn state(&mut self, _part: &str) -> Result<(), Failure> {
-        self.print("state: not there yet")
+    fn state(&mut self, part: &str) -> Result<(), Failure> {
+        let Some(part) = Part::from_name(part) else {
+            return self.print("give ps, fds, net or mounts, such as s fds");
+        };
+        let here = Place::Event(self.cursor.position());
+        let found = state::at(self.cursor.timeline_mut(), here);
+        let rows = state::rows(&found, part, None, &self.context);
+        self.damaged |= !found.damages.is_empty();
+        write!(self.out, "{}", state::text(&found, part, &rows, &self.context))?;
+        Ok(())
     }
 }

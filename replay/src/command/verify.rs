@@ -6,13 +6,15 @@ use std::io::Write as _;
 use stillframe_format::reader::Bundle;
 use stillframe_format::verify::{Trouble, verify};
 use stillframe_replay::output::Output;
+use stillframe_replay::state::Proof;
 use stillframe_replay::value::rfc3339;
 use stillframe_replay::{escape, exit, open};
 
 pub(super) fn run(options: &cli::Verify) -> Result<u8, Failure> {
     let path = &options.bundle.path;
     let file = open::source(path)?;
-    let report = verify(&file, |_| None).map_err(|error| open::not_read(path, error))?;
+    let mut proof = Proof::default();
+    let report = verify(&file, |slice| proof.slice(slice)).map_err(|error| open::not_read(path, error))?;
     let anchors = Bundle::open(&file)
         .map(|bundle| bundle.anchors().clone())
         .unwrap_or_default();

@@ -262,14 +262,13 @@ impl Traces<'_> {
             ..Record::default()
         };
         if trace.sequence == 0 {
-            // __BLK_TN_TIMESTAMP: the wall clock at time 0.
-            let start = context.realtime(context.start).unwrap_or(0).max(0).unsigned_abs();
+            // __BLK_TN_TIMESTAMP: the wall clock at this record's time.
+            let start = context.realtime(time).unwrap_or(0).max(0).unsigned_abs();
             let mut pdu = Vec::with_capacity(8);
             for word in [start / 1_000_000_000, start % 1_000_000_000] {
                 pdu.extend_from_slice(&u32::try_from(word).unwrap_or(u32::MAX).to_le_bytes());
             }
             let notify = Record {
-                time: 0,
                 pid: 0,
                 device: 0,
                 action: 1 | category::NOTIFY << 16,

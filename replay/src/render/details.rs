@@ -13,7 +13,7 @@ pub fn details(view: &View<'_>) -> String {
     let mut out = String::new();
     for field in field::all().filter(|field| field.json) {
         field.values(view, |name, value| {
-            let name = crate::escape::line(&name).into_owned();
+            let name = crate::escape::line(name).into_owned();
             let text = value.to_text();
             let _ = match text.char_indices().nth(WIDTH) {
                 Some((end, _)) => {

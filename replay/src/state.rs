@@ -1,0 +1,205 @@
+//! The state at a moment: the nearest checkpoint before it, and the events since folded over it.
+
+mod table;
+
+pub use table::{Part, Row, rows, text};
+
+use crate::moment::Place;
+use crate::open;
+use crate::timeline::{Damage, Timeline};
+use serde::de::DeserializeOwned;
+use std::io::{Read, Seek};
+use stillframe_format::event::{Body, Loss, Stream};
+use stillframe_format::header::TargetInfo;
+use stillframe_format::layout::{STATE, slice_member};
+use stillframe_format::reader::{Bundle, Slice};
+use stillframe_format::snapshot::{DescriptorInfo, MountInfo, ProcessInfo, SocketInfo};
+use stillframe_format::state::{Start, State};
+
+/// A state, and where it holds.
+#[derive(Debug)]
+pub struct Found {
+    /// The state.
+    pub state: State,
+    /// The last event that it is folded from; 0 for none.
+    pub after: u64,
+    /// Slices that could not be read on the way: what they held is missing, and the state is uncertain since.
+    pub damages: Vec<Damage>,
+}
+
+/// The state at a place: after the events up to it, that of its number included.
+///
+/// Of a moment, events are meant that stand before the first one after it: one that came late counts where it stands.
+pub fn at<R: Read + Seek>(timeline: &mut Timeline<R>, place: Place) -> Found {
+    let slices = timeline.bundle().slices();
+    let last = match place {
+        Place::Event(num) => slices.partition_point(|slice| slice.first <= num),
+        Place::Time(time) => slices.partition_point(|slice| slice.to <= time).saturating_add(1),
+    }
+    .min(slices.len());
+    let (first, state) = base(timeline, last);
+    let mut found = Found {
+        state,
+        after: 0,
+        damages: Vec::new(),
+    };
+    for index in first..last {
+        match timeline.slice(index) {
+            Some(Ok(slice)) => fold(&mut found, slice, place),
+            Some(Err(damage)) => {
+                let damage = damage.clone();
+                found.state.apply(damage.to, &hole(&damage));
+                found.damages.push(damage);
+            }
+            None => {}
+        }
+    }
+    found
+}
+
+fn fold(found: &mut Found, slice: &Slice, place: Place) {
+    found.after = slice.ledger.first.saturating_sub(1);
+    for event in &slice.events {
+        let is_within = match place {
+            Place::Event(num) => event.num <= num,
+            Place::Time(time) => event.time <= time,
+        };
+        if !is_within {
+            return;
+        }
+        found.state.apply(event.time, &event.body);
+        found.after = event.num;
+    }
+}
+
+/// What a slice that cannot be read means for a state: calls and process events may be missing.
+fn hole(damage: &Damage) -> Body {
+    Body::Loss(Loss {
+        stream: Stream::Syscall,
+        cause: "damaged".to_owned(),
+        count: 0,
+        from: damage.from,
+        to: damage.to,
+        scope: String::new(),
+    })
+}
+
+/// The newest checkpoint among the first `last` slices, and the place of its slice; else the start.
+fn base<R: Read + Seek>(timeline: &mut Timeline<R>, last: usize) -> (usize, State) {
+    for index in (0..last).rev() {
+        let has = timeline
+            .bundle()
+            .slices()
+            .get(index)
+            .is_some_and(|info| info.checkpoint);
+        if !has {
+            continue;
+        }
+        // An unreadable checkpoint is no hole in the events: an older one serves as well.
+        if let Some(Ok(slice)) = timeline.slice(index)
+            && let Some(state) = checkpoint(slice).and_then(Result::ok)
+        {
+            return (index, state);
+        }
+    }
+    (0, start(timeline.bundle_mut()))
+}
+
+/// The checkpoint of a slice: the state before its first event.
+#[must_use]
+pub fn checkpoint(slice: &Slice) -> Option<Result<State, String>> {
+    let bytes = slice.checkpoint.as_deref()?;
+    let what = slice_member(slice.ledger.slice, STATE);
+    Some(State::decode(&what, bytes).map_err(|error| error.to_string()))
+}
+
+/// The state that the snapshot at the start tells. What cannot be read of it is not there.
+pub fn start<R: Read + Seek>(bundle: &mut Bundle<R>) -> State {
+    let targets: Vec<TargetInfo> = bundle.header().targets.clone();
+    let mut snapshots: Vec<Snapshot> = targets.iter().map(|_| Snapshot::default()).collect();
+    open::for_each_start_member(bundle, |name, content| {
+        let Some((folder, file)) = name
+            .strip_prefix("start/containers/")
+            .and_then(|rest| rest.rsplit_once('/'))
+        else {
+            return;
+        };
+        for (target, snapshot) in targets.iter().zip(&mut snapshots) {
+            if target.folder == folder {
+                snapshot.take(file, content);
+            }
+        }
+    });
+    let mut state = State::default();
+    for (target, snapshot) in targets.iter().zip(&snapshots) {
+        state.add(&Start {
+            container: &target.id,
+            processes: &snapshot.processes,
+            descriptors: &snapshot.descriptors,
+            sockets: &snapshot.sockets,
+            mounts: &snapshot.mounts,
+        });
+    }
+    state
+}
+
+/// What the snapshot holds of one target.
+#[derive(Default)]
+struct Snapshot {
+    processes: Vec<ProcessInfo>,
+    descriptors: Vec<DescriptorInfo>,
+    sockets: Vec<SocketInfo>,
+    mounts: Vec<MountInfo>,
+}
+
+impl Snapshot {
+    fn take(&mut self, file: &str, content: &[u8]) {
+        fn list<T: DeserializeOwned>(content: &[u8]) -> Vec<T> {
+            serde_json::from_slice(content).unwrap_or_default()
+        }
+        match file {
+            "processes.json" => self.processes = list(content),
+            "fds.json" => self.descriptors = list(content),
+            "sockets.json" => self.sockets = list(content),
+            "mounts.json" => self.mounts = list(content),
+            _ => {}
+        }
+    }
+}
+
+/// Folds the slices that `verify` hands over, and compares checkpoints with what the events since the one before give.
+#[derive(Debug, Default)]
+pub struct Proof {
+    /// The state behind the last slice, and that slice's number.
+    behind: Option<(u32, State)>,
+}
+
+impl Proof {
+    /// Goes over a sound slice. Gives what is wrong with its checkpoint.
+    pub fn slice(&mut self, slice: &Slice) -> Option<String> {
+        let number = slice.ledger.slice;
+        // Behind a slice that could not be read nothing is known.
+        let folded = self
+            .behind
+            .take()
+            .filter(|(before, _)| before.checked_add(1) == Some(number))
+            .map(|(_, state)| state);
+        let (mut state, problem) = match (checkpoint(slice), folded) {
+            (None, None) => return None,
+            (None, Some(folded)) => (folded, None),
+            (Some(Ok(stored)), None) => (stored, None),
+            (Some(Ok(stored)), Some(folded)) => {
+                let same = stored == folded;
+                let problem = format!("slice {number}: its checkpoint is not what the events before it give");
+                (stored, (!same).then_some(problem))
+            }
+            (Some(Err(problem)), Some(folded)) => (folded, Some(problem)),
+            (Some(Err(problem)), None) => return Some(problem),
+        };
+        for event in &slice.events {
+            state.apply(event.time, &event.body);
+        }
+        self.behind = Some((number, state));
+        problem
+    }
+}
