@@ -76,7 +76,10 @@ impl Session<'_> {
         // Bounded inside; a thread that can't be started is an inventory that says so.
         let started = std::thread::Builder::new()
             .name("start".to_owned())
-            .spawn(move || give.send(request.take()));
+            .spawn(move || {
+                // Nobody waits for it any more once the session has ended.
+                let _ = give.send(request.take());
+            });
         let mut waiting: Vec<(&'static str, Receiver<Lookback>)> = self
             .running
             .iter_mut()
