@@ -47,7 +47,8 @@ fn the_exported_packets_equal_those_of_tcpdump() -> Result<()> {
     for _ in 0..20 {
         client.exec(&["wget", "-q", "-O", "/dev/null", &url])?;
     }
-    std::thread::sleep(Duration::from_millis(500));
+    // tcpdump reads a block of its ring when it is full, or after a second; an interrupt leaves the last one unread.
+    std::thread::sleep(Duration::from_millis(1_500));
     tcpdump.signal(Signal::SIGINT)?;
     tcpdump.finish(Duration::from_secs(10))?;
     let bundle = recording.stop()?;

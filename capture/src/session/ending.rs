@@ -104,7 +104,8 @@ impl Session<'_> {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+                // All have handed over their last; their threads end in a moment.
+                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(Duration::from_millis(2)),
             }
             if self.running.iter().all(|running| running.thread.is_finished()) {
                 for message in self.messages.try_iter().collect::<Vec<_>>() {
