@@ -1,5 +1,7 @@
 //! The command line.
 
+pub(crate) mod question;
+
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -52,6 +54,24 @@ pub(crate) enum Command {
         after_help = "Examples:\n  replay logs web.capture.tar.zst --container\n  replay logs web.capture.tar.zst --engine --json | jq -r '.\"journal.message\"'"
     )]
     Logs(Logs),
+    /// One page for a ticket: what failed, what was slow, what ran, what changed, what is missing
+    #[command(after_help = question::SUMMARY_HELP)]
+    Summary(question::Summary),
+    /// Where the time went: by process, file, connection, call, container or error
+    #[command(after_help = question::TOP_HELP)]
+    Top(question::Top),
+    /// The longest calls and block requests, and calls that had not returned
+    #[command(after_help = question::SLOWEST_HELP)]
+    Slowest(question::Slowest),
+    /// What failed, grouped and counted
+    #[command(after_help = question::ERRORS_HELP)]
+    Errors(question::Errors),
+    /// What ran what, with exit codes
+    #[command(after_help = question::TREE_HELP)]
+    Tree(question::Tree),
+    /// When things happened: a plot in text
+    #[command(after_help = question::TIMELINE_HELP)]
+    Timeline(question::Timeline),
     /// Check every byte: frames, hashes, chain, order, counts
     #[command(after_help = "Examples:\n  replay verify web.capture.tar.zst && echo sound")]
     Verify(Verify),

@@ -5,6 +5,7 @@ mod export;
 mod fields;
 mod info;
 mod logs;
+mod question;
 mod state;
 mod step;
 mod verify;
@@ -104,6 +105,12 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Step(options) => step::run(&options),
         Command::State(options) => state::run(&options),
         Command::Logs(options) => logs::run(&options),
+        Command::Summary(options) => question::summary(&options),
+        Command::Top(options) => question::top(&options),
+        Command::Slowest(options) => question::slowest(&options),
+        Command::Errors(options) => question::errors(&options),
+        Command::Tree(options) => question::tree(&options),
+        Command::Timeline(options) => question::timeline(&options),
         Command::Verify(options) => verify::run(&options),
         Command::Export(options) => export::run(&options),
         Command::Fields(options) => fields::run(&options),
