@@ -81,6 +81,14 @@ pub(crate) enum Command {
     /// The fields that filters and JSON know
     #[command(after_help = "Examples:\n  replay fields | grep ^fd\n  replay fields --json | jq -r .name")]
     Fields(Fields),
+    /// Completions for a shell, to standard output
+    #[command(
+        after_help = "Examples:\n  replay completions bash > /etc/bash_completion.d/replay\n  replay completions fish > ~/.config/fish/completions/replay.fish"
+    )]
+    Completions(Completions),
+    /// The manual page, of replay or of one of its commands, to standard output
+    #[command(after_help = "Examples:\n  replay man > replay.1\n  replay man summary | man -l -")]
+    Man(Man),
 }
 
 fn events_help() -> String {
@@ -107,6 +115,8 @@ Examples:
   replay export web.capture.tar.zst strace -o web.strace
   replay export web.capture.tar.zst pcapng -o - | tshark -n -r -
   replay export web.capture.tar.zst journal -o web.export && systemd-journal-remote -o web.journal web.export
+  replay export web.capture.tar.zst csv -o slow.csv --fields evt.num,evt.time,proc.name,evt.type,evt.latency -f 'evt.latency>10ms'
+  replay export web.capture.tar.zst perfetto -o web.json      # open it in ui.perfetto.dev
   replay export web.capture.tar.zst blktrace -o web && blkparse -i web.vda";
 
 /// The bundle.
@@ -236,6 +246,10 @@ pub(crate) enum Format {
     Journal,
     /// Every event, one JSON object a line
     Jsonl,
+    /// Events in columns of your choice (RFC 4180)
+    Csv,
+    /// A trace for ui.perfetto.dev, in Chrome's trace event JSON
+    Perfetto,
     /// Block I/O as PREFIX.DEV.blktrace.CPU files, for blkparse and btt
     Blktrace,
 }
@@ -249,6 +263,18 @@ pub(crate) struct Export {
     /// The file, - for standard output; for blktrace the beginning of the files' names
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
+    /// Only events that the expression matches (csv and perfetto)
+    #[arg(
+        short,
+        long,
+        value_name = "EXPR",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) filter: String,
+    /// The columns of csv: names of fields with commas between them
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) fields: Option<String>,
     /// Replace what is there
     #[arg(long)]
     pub(crate) force: bool,
@@ -259,4 +285,28 @@ pub(crate) struct Fields {
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Shells that completions are made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    /// Bash
+    Bash,
+    /// Z shell
+    Zsh,
+    /// Fish
+    Fish,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The page of this command
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Option<String>,
 }

@@ -5,6 +5,7 @@ mod export;
 mod fields;
 mod info;
 mod logs;
+mod manners;
 mod question;
 mod state;
 mod step;
@@ -114,6 +115,8 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Verify(options) => verify::run(&options),
         Command::Export(options) => export::run(&options),
         Command::Fields(options) => fields::run(&options),
+        Command::Completions(options) => manners::completions(&options),
+        Command::Man(options) => manners::man(&options),
     }
 }
 

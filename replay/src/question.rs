@@ -19,6 +19,7 @@ pub use change::{Change, Changes, changes};
 pub use coverage::{Coverage, Lost};
 pub use density::{Density, Glyphs, Rows, WIDTH_MAX};
 pub use failure::{Failures, Group, Kind};
+pub(crate) use ranking::ends;
 pub use ranking::{Key, Order, Ranking, Row};
 pub use slowest::{Class, Slowest, Spent};
 pub use summary::Summary;

@@ -79,7 +79,7 @@ impl Kind {
             Self::Block => "Block requests that failed",
             Self::Kernel => "Kernel messages of severity error and worse",
             Self::Journal => "Journal entries of priority error and worse",
-            Self::Reset => "TCP resets",
+            Self::Reset => "Connections refused or reset by RST",
             Self::Call => "Failed calls",
         }
     }
@@ -321,13 +321,20 @@ impl Failures {
 
     fn reset(&mut self, view: &View<'_>) {
         let Some(headers) = view.headers() else { return };
-        let Transport::Tcp { flags, .. } = headers.transport else {
+        let Transport::Tcp { flags, sequence, .. } = headers.transport else {
             return;
         };
         const RST: u16 = 4;
+        const ACK: u16 = 16;
         if flags & RST == 0 {
             return;
         }
+        // Nobody listens: the answer to a SYN has no sequence number of its own (RFC 9293, section 3.5.2).
+        let what = if flags & ACK != 0 && sequence == 0 {
+            "refused to connect"
+        } else {
+            "reset"
+        };
         let Some((from, to, _)) = ends(headers) else {
             return;
         };
@@ -348,7 +355,7 @@ impl Failures {
             view,
             Kind::Reset,
             who,
-            "reset".to_owned(),
+            what.to_owned(),
             String::new(),
             target,
             None,
@@ -404,7 +411,7 @@ impl Failures {
         }
     }
 
-    /// The groups of a kind, most frequent first; what is taken for normal only on demand.
+    /// The groups of a kind, most frequent first, what only says that something is not there last; what is taken for normal only on demand.
     #[must_use]
     pub fn of(&self, kind: Kind, with_noise: bool) -> Vec<&Group> {
         let mut groups: Vec<&Group> = self
@@ -412,7 +419,7 @@ impl Failures {
             .values()
             .filter(|group| group.kind == kind && (with_noise || group.noise.is_none()))
             .collect();
-        groups.sort_by_key(|group| (Reverse(group.count), group.first));
+        groups.sort_by_key(|group| (group.is_missing(), Reverse(group.count), group.first));
         groups
     }
 
@@ -568,6 +575,11 @@ impl Failures {
 }
 
 impl Group {
+    /// Whether it says only that something is not there: programs ask for much that may be missing, so this comes last.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self.error.as_str(), "ENOENT" | "ENOTDIR")
+    }
+
     fn who_text(&self) -> String {
         match (self.pids.len(), self.pids.first()) {
             (1, Some(pid)) => format!("{}[{pid}]", self.who),
@@ -586,7 +598,7 @@ impl Group {
                     out.push_str(&format!("  {}", self.target));
                 }
             }
-            Kind::Reset => out = format!("{} to {}", self.what, self.target),
+            Kind::Reset => out = format!("{} {}", self.what, self.target),
             Kind::Exit if !self.target.is_empty() => out.push_str(&format!(": {}", self.target)),
             _ => {
                 if !self.target.is_empty() {
@@ -676,6 +688,11 @@ fn noise(name: &str, errno: i32, target: &str, call: &Syscall) -> Option<&'stati
             "open" | "openat" | "openat2" | "access" | "faccessat" | "faccessat2" | "stat" | "stat64"
             | "lstat" | "newfstatat" | "fstatat64" | "statx" | "readlink" | "readlinkat",
         ) if is_search(target) => Some("ENOENT in the search for libraries and locales"),
+        (
+            ENOENT,
+            "access" | "faccessat" | "faccessat2" | "stat" | "stat64" | "lstat" | "newfstatat" | "fstatat64"
+            | "statx",
+        ) if is_program(target) => Some("ENOENT in the search for programs"),
         (ENOENT, "connect") if target == "/var/run/nscd/socket" || target == "/run/nscd/socket" => {
             Some("connect to an nscd that does not run")
         }
@@ -704,6 +721,18 @@ fn is_search(path: &str) -> bool {
         || path.contains("/glibc-hwcaps")
         || path.contains("/locale/")
         || path.contains("/gconv/")
+}
+
+/// Whether a path is one that the search along PATH asks for.
+fn is_program(path: &str) -> bool {
+    let folder = path
+        .rsplit_once('/')
+        .map(|(folder, _)| folder)
+        .unwrap_or_default();
+    matches!(
+        folder.rsplit('/').next(),
+        Some("bin" | "sbin" | "shims" | "games")
+    )
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::{call, escape, packet};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use stillframe_format::event::{ArgKind, Body, Packet, ProcessChange, Syscall};
+use stillframe_format::event::{ArgKind, Body, Direction, Packet, ProcessChange, Syscall};
 
 /// What rows are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -533,9 +533,10 @@ fn flow_key(protocol: &str, local: &str, remote: &str) -> Option<Vec<u8>> {
 fn flow_row(view: &View<'_>, packet: &Packet) -> Option<(Vec<u8>, Row, u64)> {
     let headers = view.headers()?;
     let (source, destination, protocol) = ends(headers)?;
+    // On a loopback interface both ends are here, and what comes in is what went out.
     let (local, remote) = match packet.direction {
-        stillframe_format::event::Direction::Out => (source, destination),
-        stillframe_format::event::Direction::In => (destination, source),
+        Direction::In if packet.interface.as_ref() != "lo" => (destination, source),
+        _ => (source, destination),
     };
     let key = flow_key(protocol, &local.to_string(), &remote.to_string())?;
     let row = Row {

@@ -196,8 +196,12 @@ impl Slowest {
             time,
             num,
             began: Some(BootTime(view.event.time.0.saturating_sub(time))),
-            who: view.event.body.task().map(|task| who(task)).unwrap_or_default(),
-            what: kept(&render::summary(view)),
+            who: match &view.event.body {
+                // Whoever was on the CPU when a device was done has nothing to do with it.
+                Body::Block(_) => view.container_name().map_or_else(|| "-".to_owned(), kept),
+                body => body.task().map(|task| who(task)).unwrap_or_default(),
+            },
+            what: what(view),
         });
     }
 
@@ -361,6 +365,16 @@ impl Slowest {
             longest.num
         ))
     }
+}
+
+/// The event in words, without its length, which has a column.
+fn what(view: &View<'_>) -> String {
+    let text = render::summary(view);
+    let text = match text.rfind(" <") {
+        Some(at) if text.ends_with('>') => text.get(..at).unwrap_or(&text),
+        _ => &text,
+    };
+    kept(text)
 }
 
 fn seen(open: &OpenCall, age: u64) -> Syscall {

@@ -206,12 +206,20 @@ impl Summary {
         for (kind, _) in self.failures.kinds(false) {
             let number = if kind == Kind::Call { 3 } else { 2 };
             let groups = self.failures.of(kind, false);
-            for group in groups.iter().take(number) {
+            let told = |group: &&&super::Group| !group.is_missing();
+            for group in groups.iter().filter(told).take(number) {
                 found.push(group.headline());
             }
-            if let Some(more) = groups.len().checked_sub(number).filter(|more| *more > 0) {
-                found.push(format!("{more} more like that ({})", kind.name()));
+            let more = groups.iter().filter(told).count().saturating_sub(number);
+            if more > 0 {
+                found.push(format!("{more} more of that kind ({})", kind.name()));
             }
+        }
+        // That a file is missing is news only where there is no other.
+        if found.is_empty()
+            && let Some(group) = self.failures.of(Kind::Call, false).first()
+        {
+            found.push(group.headline());
         }
         for ((container, name), counter) in &self.counters {
             let grew = counter.last.saturating_sub(counter.first);
@@ -266,6 +274,7 @@ impl Summary {
             block(&mut out, title, &self.failures.list(kind, false, number));
         }
         if let Some(line) = self.failures.noise_line() {
+            blank(&mut out);
             let _ = writeln!(
                 out,
                 "{}",
@@ -505,11 +514,13 @@ impl Summary {
 }
 
 fn section(out: &mut String, title: &str) {
-    let _ = write!(out, "\n## {title}\n\n");
+    blank(out);
+    let _ = write!(out, "## {title}\n\n");
 }
 
 /// A table. What stands in a fenced block is not read as Markdown; a line that could close it is indented.
 fn block(out: &mut String, title: &str, text: &str) {
+    blank(out);
     let _ = write!(out, "{title}:\n\n```text\n");
     for line in text.lines() {
         if line.trim_start().starts_with("```") {
@@ -518,7 +529,14 @@ fn block(out: &mut String, title: &str, text: &str) {
         out.push_str(line);
         out.push('\n');
     }
-    out.push_str("```\n\n");
+    out.push_str("```\n");
+}
+
+/// Ends a paragraph.
+fn blank(out: &mut String) {
+    if !out.ends_with("\n\n") {
+        out.push('\n');
+    }
 }
 
 /// A counter's value with the unit that its name tells.

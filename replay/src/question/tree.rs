@@ -324,8 +324,9 @@ impl Tree {
             if several {
                 cells.push(container_name(&node.container, context).to_owned());
             }
-            let indent = "  ".repeat(depth.min(DEPTH_MAX));
-            cells.push(format!("{indent}{}", node.command_text(depth)));
+            let indent = "    ".repeat(depth.saturating_sub(1).min(DEPTH_MAX));
+            let branch = if depth > 0 { " \\_ " } else { "" };
+            cells.push(format!("{indent}{branch}{}", node.command_text(depth)));
             columns.push(cells);
         }
         columns.text()
