@@ -24,17 +24,13 @@ pub(super) fn man(options: &cli::Man) -> Result<u8, Failure> {
     command.build();
     let command = match &options.command {
         None => command,
-        Some(name) => {
-            let found = command.find_subcommand(name).cloned().ok_or_else(|| {
-                let name = stillframe_replay::escape::line(name).into_owned();
-                Failure::Usage(format!(
-                    "man: `{name}` is no command of replay (replay --help lists them)"
-                ))
-            })?;
-            found
-                .name(format!("replay-{name}"))
-                .bin_name(format!("replay {name}"))
-        }
+        // Once built, a command knows that it is called `replay-top`.
+        Some(name) => command.find_subcommand(name).cloned().ok_or_else(|| {
+            let name = stillframe_replay::escape::line(name).into_owned();
+            Failure::Usage(format!(
+                "man: `{name}` is no command of replay (replay --help lists them)"
+            ))
+        })?,
     };
     let mut text = Vec::new();
     clap_mangen::Man::new(command).render(&mut text)?;

@@ -331,9 +331,9 @@ impl Failures {
         }
         // Nobody listens: the answer to a SYN has no sequence number of its own (RFC 9293, section 3.5.2).
         let what = if flags & ACK != 0 && sequence == 0 {
-            "refused to connect"
+            "refused connections from"
         } else {
-            "reset"
+            "reset the connection to"
         };
         let Some((from, to, _)) = ends(headers) else {
             return;
