@@ -9,10 +9,10 @@ use crate::view::{Context, View};
 use crate::{call, escape, render};
 use serde_json::{Map, Value};
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Seek};
 use stillframe_format::BootTime;
-use stillframe_format::event::Body;
+use stillframe_format::event::{Body, Stream};
 
 /// The widest plot, in columns.
 pub const WIDTH_MAX: usize = 1000;
@@ -81,7 +81,8 @@ pub struct Density {
     series: HashMap<Vec<u8>, Series>,
     /// The first event of each column; 0 for none.
     first: Vec<u64>,
-    lost: Vec<bool>,
+    /// Holes of each stream.
+    lost: BTreeMap<Stream, Vec<bool>>,
     steps: Vec<bool>,
     damaged: Vec<bool>,
     together: u64,
@@ -106,7 +107,7 @@ impl Density {
             to,
             series: HashMap::new(),
             first: vec![0; width],
-            lost: vec![false; width],
+            lost: BTreeMap::new(),
             steps: vec![false; width],
             damaged: vec![false; width],
             together: 0,
@@ -204,7 +205,9 @@ impl Density {
         match body {
             Body::Loss(loss) => {
                 let (from, to) = (self.column(loss.from), self.column(loss.to));
-                Self::mark(&mut self.lost, from, to);
+                let width = self.width();
+                let marks = self.lost.entry(loss.stream).or_insert_with(|| vec![false; width]);
+                Self::mark(marks, from, to);
             }
             Body::Clock(_) => {
                 let at = self.column(time);
@@ -257,8 +260,9 @@ impl Density {
                 self.bar(series, glyphs),
             ]);
         }
+        let lost = self.holes(|_| true);
         for (name, marks, glyph) in [
-            ("holes", &self.lost, 'x'),
+            ("holes", &lost, 'x'),
             ("clock steps", &self.steps, 'c'),
             ("unreadable", &self.damaged, '?'),
         ] {
@@ -287,8 +291,8 @@ impl Density {
             render::mapped_time(self.to, context),
             super::short(self.to.since(self.from) / (self.width().max(1) as u64)),
         ));
-        if self.lost.iter().any(|mark| *mark) {
-            out.push_str(", ? is empty where events were lost");
+        if !self.lost.is_empty() || self.damaged.iter().any(|mark| *mark) {
+            out.push_str(", ? is empty where the row's events were lost");
         }
         out.push('\n');
         out
@@ -297,8 +301,11 @@ impl Density {
     fn bar(&self, series: &Series, glyphs: Glyphs) -> String {
         let peak = series.counts.iter().max().copied().unwrap_or(0).max(1);
         let levels = glyphs.levels();
-        let marks = self
-            .lost
+        let lost = self.holes(|stream| match self.rows {
+            Rows::Stream => stream as u32 == series.rank,
+            _ => matches!(stream, Stream::Syscall | Stream::Process),
+        });
+        let marks = lost
             .iter()
             .zip(&self.damaged)
             .map(|(lost, damaged)| *lost || *damaged);
@@ -320,6 +327,17 @@ impl Density {
             })
             .collect();
         format!("|{text}|")
+    }
+
+    /// Columns in which one of the streams has a hole.
+    fn holes(&self, which: impl Fn(Stream) -> bool) -> Vec<bool> {
+        let mut all = vec![false; self.width()];
+        for (_, marks) in self.lost.iter().filter(|(stream, _)| which(**stream)) {
+            for (mark, lost) in all.iter_mut().zip(marks) {
+                *mark |= *lost;
+            }
+        }
+        all
     }
 
     /// Ticks, and under them the numbers and times at which their columns begin.
@@ -356,6 +374,7 @@ impl Density {
                 })
             })
             .collect();
+        let lost = self.holes(|_| true);
         let columns: Vec<Value> = (0..self.width())
             .map(|column| {
                 let mut row = Map::new();
@@ -364,7 +383,7 @@ impl Density {
                     row.insert("first_event".to_owned(), (*num).into());
                 }
                 for (name, marks) in [
-                    ("lost", &self.lost),
+                    ("lost", &lost),
                     ("clock_step", &self.steps),
                     ("unreadable", &self.damaged),
                 ] {
@@ -420,7 +439,7 @@ mod tests {
             to: BootTime(to),
             series: HashMap::new(),
             first: vec![0; width],
-            lost: vec![false; width],
+            lost: BTreeMap::new(),
             steps: vec![false; width],
             damaged: vec![false; width],
             together: 0,

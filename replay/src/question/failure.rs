@@ -670,7 +670,9 @@ fn target(call: &Syscall) -> String {
         .unwrap_or_default()
 }
 
+const EPERM: i32 = 1;
 const ENOENT: i32 = 2;
+const EINTR: i32 = 4;
 const ECHILD: i32 = 10;
 const EAGAIN: i32 = 11;
 const EINVAL: i32 = 22;
@@ -701,6 +703,11 @@ fn noise(name: &str, errno: i32, target: &str, call: &Syscall) -> Option<&'stati
             Some("EAGAIN on descriptors that do not block")
         }
         (EINPROGRESS, "connect") => Some("EINPROGRESS of connect"),
+        (EPERM, "epoll_ctl") => Some("EPERM of epoll_ctl (a file that is always ready)"),
+        (
+            EINTR,
+            "epoll_wait" | "epoll_pwait" | "poll" | "ppoll" | "select" | "pselect6" | "wait4" | "waitid",
+        ) => Some("EINTR of waits"),
         (ENOTTY, "ioctl") => Some("ENOTTY of ioctl (is it a terminal?)"),
         (ETIMEDOUT, "futex" | "futex_time64" | "futex_wait" | "futex_waitv") => Some("timeouts of futex"),
         (ECHILD, "wait4" | "waitid" | "waitpid") => Some("ECHILD of wait4 (no child left)"),
@@ -718,6 +725,8 @@ fn is_search(path: &str) -> bool {
         || file.ends_with(".so")
         || file.contains(".so.")
         || file.ends_with(".mo")
+        || (path.starts_with("/lib") || path.starts_with("/usr/lib"))
+            && (path.contains("/tls") || path.ends_with("/x86_64") || path.ends_with("/haswell"))
         || path.contains("/glibc-hwcaps")
         || path.contains("/locale/")
         || path.contains("/gconv/")

@@ -64,6 +64,8 @@ pub struct Row {
     pub label: String,
     /// The type of the descriptor; `path` where only an argument tells.
     pub kind: String,
+    /// The name of the process's leader, as it was last.
+    comm: Vec<u8>,
     /// The process, where the key is one.
     pub pid: Option<u32>,
     /// The container's full id, where the key belongs to one.
@@ -191,37 +193,10 @@ impl Ranking {
     pub fn take(&mut self, view: &View<'_>) {
         let num = view.event.num;
         match &view.event.body {
-            Body::Syscall(call) => {
-                let found = match self.key {
-                    Key::Process => Some((call.task.pid.to_le_bytes().to_vec(), process_row(call))),
-                    Key::File => file_row(call),
-                    Key::Connection => connection_row(call),
-                    Key::Syscall => {
-                        let name = call::name(call.abi, call.number);
-                        Some((name.as_bytes().to_vec(), label(name.into_owned())))
-                    }
-                    Key::Container => Some((
-                        call.task.container.as_bytes().to_vec(),
-                        container_row(&call.task.container, view.context),
-                    )),
-                    Key::Error => call.ret.errno().map(|errno| {
-                        let text = match stillframe_format::abi::errno::description(errno) {
-                            Some(description) => format!("{} ({description})", call::errno_name(errno)),
-                            None => call::errno_name(errno),
-                        };
-                        (errno.to_le_bytes().to_vec(), label(text))
-                    }),
-                };
-                if let Some((key, made)) = found {
-                    self.row(key, made).call(num, call);
-                    if self.key == Key::Process {
-                        self.rename(call.task.pid, &call.task);
-                    }
-                }
-            }
+            Body::Syscall(call) => self.call(num, call, view.context),
             Body::Packet(packet) if self.key == Key::Connection => {
                 if let Some((key, made, payload)) = flow_row(view, packet) {
-                    self.row(key, made).packet(num, payload);
+                    self.row_of(&key, || made).packet(num, payload);
                 }
             }
             Body::Process(process) if self.key == Key::Process => {
@@ -233,25 +208,65 @@ impl Ranking {
         }
     }
 
+    /// By far the most events come here: nothing is made for a key that is known.
+    fn call(&mut self, num: u64, call: &Syscall, context: &Context) {
+        match self.key {
+            Key::Process => {
+                let row = self.row_of(&call.task.pid.to_le_bytes(), || process_row(call));
+                row.call(num, call);
+                self.rename(call.task.pid, &call.task);
+            }
+            Key::Syscall => {
+                let name = call::name(call.abi, call.number);
+                let row = self.row_of(name.as_bytes(), || label(name.clone().into_owned()));
+                row.call(num, call);
+            }
+            Key::Container => {
+                let id = &call.task.container;
+                let row = self.row_of(id.as_bytes(), || container_row(id, context));
+                row.call(num, call);
+            }
+            Key::Error => {
+                let Some(errno) = call.ret.errno() else { return };
+                let row = self.row_of(&errno.to_le_bytes(), || error_row(errno));
+                row.call(num, call);
+            }
+            Key::File => {
+                if let Some((kind, name)) = file_key(call) {
+                    let name = name.get(..name.len().min(TEXT_MAX)).unwrap_or_default();
+                    self.row_of(name, || named(kind, name).1).call(num, call);
+                }
+            }
+            Key::Connection => {
+                if let Some((key, made)) = connection_row(call) {
+                    self.row_of(&key, || made).call(num, call);
+                }
+            }
+        }
+    }
+
     /// A process is called what its leader is called last.
     fn rename(&mut self, pid: u32, task: &stillframe_format::event::Task) {
         if task.tid != pid {
             return;
         }
         if let Some(row) = self.rows.get_mut(pid.to_le_bytes().as_slice()) {
-            let comm = escape::bytes(&task.comm);
-            if !row.label.starts_with(comm.as_ref()) || row.label.as_bytes().get(comm.len()) != Some(&b'[') {
-                row.label = format!("{comm}[{pid}]");
+            if row.comm != task.comm {
+                row.comm.clone_from(&task.comm);
+                row.label = format!("{}[{pid}]", escape::bytes(&task.comm));
             }
         }
     }
 
-    fn row(&mut self, key: Vec<u8>, made: Row) -> &mut Row {
-        if self.rows.len() >= KEYS_MAX && !self.rows.contains_key(&key) {
-            self.others_events = self.others_events.saturating_add(1);
-            return &mut self.others;
+    fn row_of(&mut self, key: &[u8], make: impl FnOnce() -> Row) -> &mut Row {
+        if !self.rows.contains_key(key) {
+            if self.rows.len() >= KEYS_MAX {
+                self.others_events = self.others_events.saturating_add(1);
+                return &mut self.others;
+            }
+            self.rows.insert(key.to_vec(), make());
         }
-        self.rows.entry(key).or_insert(made)
+        self.rows.get_mut(key).unwrap_or(&mut self.others)
     }
 
     /// The rows, largest first; equal ones in the order of their first events. What was counted together comes last.
@@ -450,18 +465,28 @@ fn named(kind: &str, name: &[u8]) -> (Vec<u8>, Row) {
     (name.to_vec(), row)
 }
 
-fn file_row(call: &Syscall) -> Option<(Vec<u8>, Row)> {
-    match &call.descriptor {
-        Some(descriptor) if is_socket(&descriptor.kind) => None,
-        // A path that is opened relative to a folder is about the path, unless the call gave its descriptor.
-        Some(descriptor) if call.ret.errno().is_none() => Some(named(&descriptor.kind, &descriptor.name)),
-        descriptor => match call::data(call, ArgKind::Path).and_then(|data| data.value()) {
-            Some(path) => Some(named("path", path)),
-            None => descriptor
-                .as_ref()
-                .map(|descriptor| named(&descriptor.kind, &descriptor.name)),
-        },
+/// What a call is about that is no socket: type and name.
+fn file_key(call: &Syscall) -> Option<(&str, &[u8])> {
+    let descriptor = call.descriptor.as_deref();
+    if descriptor.is_some_and(|descriptor| is_socket(&descriptor.kind)) {
+        return None;
     }
+    let descriptor = descriptor.map(|descriptor| (descriptor.kind.as_str(), descriptor.name.as_slice()));
+    if descriptor.is_some() && call.ret.errno().is_none() {
+        return descriptor;
+    }
+    // A call that failed is about the path that it was given, not about the folder that the path begins in.
+    match call::data(call, ArgKind::Path).and_then(|data| data.value()) {
+        Some(path) => Some(("path", path)),
+        None => descriptor,
+    }
+}
+
+fn error_row(errno: i32) -> Row {
+    label(match stillframe_format::abi::errno::description(errno) {
+        Some(description) => format!("{} ({description})", call::errno_name(errno)),
+        None => call::errno_name(errno),
+    })
 }
 
 fn connection_row(call: &Syscall) -> Option<(Vec<u8>, Row)> {

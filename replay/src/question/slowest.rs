@@ -157,6 +157,11 @@ impl Longest {
         self.0.push(Reverse((time, Reverse(num), Place(make()))));
     }
 
+    /// Whether there may be room for one that took so long.
+    fn takes(&self, number: usize, time: u64) -> bool {
+        self.0.len() < number || self.0.peek().is_some_and(|Reverse((least, ..))| time >= *least)
+    }
+
     fn sorted(&self) -> Vec<&Spent> {
         let mut all: Vec<&Spent> = self.0.iter().map(|Reverse((_, _, place))| &place.0).collect();
         all.sort_by_key(|spent| (Reverse(spent.time), spent.num));
@@ -182,6 +187,12 @@ impl Slowest {
         let num = view.event.num;
         let (time, list) = match &view.event.body {
             Body::Syscall(call) => match call.duration {
+                // Names are looked at only where a list may take it.
+                Some(spent)
+                    if !self.work.takes(self.number, spent) && !self.wait.takes(self.number, spent) =>
+                {
+                    return;
+                }
                 Some(spent) if waits(call) => (spent, &mut self.wait),
                 Some(spent) => (spent, &mut self.work),
                 None => return,
@@ -239,7 +250,7 @@ impl Slowest {
                     num: 0,
                     began: open.enter,
                     who: who(&open.task),
-                    what: kept(&format!("{} <unfinished>", call::open_text(open))),
+                    what: kept(&format!("{} <unfinished ...>", call::open_text(open))),
                 });
         }
     }
@@ -301,7 +312,7 @@ impl Slowest {
             ),
             (
                 Class::Open,
-                format!("Not returned at the end: {} calls", self.open_calls),
+                format!("Not returned at the end: {}", calls(self.open_calls)),
             ),
         ] {
             if self.of(class).is_empty() {
@@ -364,6 +375,14 @@ impl Slowest {
             value::duration(i128::from(longest.time)),
             longest.num
         ))
+    }
+}
+
+/// A number of calls in words.
+pub(super) fn calls(number: u64) -> String {
+    match number {
+        1 => "1 call".to_owned(),
+        more => format!("{more} calls"),
     }
 }
 

@@ -6,7 +6,7 @@ use super::columns::{Columns, Side};
 use super::coverage::{answer, put_time};
 use super::failure::Kind;
 use super::ranking::container_name;
-use super::slowest::Class;
+use super::slowest::{Class, calls};
 use super::tree::{Birth, Tree};
 use super::{Changes, Coverage, Failures, Key, Order, Ranking, Scope, Slowest, changes, scan, short};
 use crate::timeline::Timeline;
@@ -232,8 +232,8 @@ impl Summary {
         }
         if self.slowest.open_calls > 0 {
             found.push(format!(
-                "{} calls had not returned at the end",
-                self.slowest.open_calls
+                "{} had not returned at the end",
+                calls(self.slowest.open_calls)
             ));
         }
         if let Some(longest) = self.slowest.headline() {
@@ -315,11 +315,28 @@ impl Summary {
     fn missing(&self, context: &Context) -> Vec<String> {
         let mut lines = self.coverage.lines(context);
         lines.extend(self.failed_sources.iter().cloned());
-        lines.extend(
-            self.not_captured
-                .iter()
-                .map(|(what, reason)| format!("not captured: {what}: {reason}")),
-        );
+        // A command that ended leaves no snapshot of its end: that is one thing, not ten.
+        let mut folders: BTreeMap<&str, Vec<&(String, String)>> = BTreeMap::new();
+        for missing in &self.not_captured {
+            let folder = missing
+                .0
+                .rsplit_once('/')
+                .map_or(missing.0.as_str(), |(folder, _)| folder);
+            folders.entry(folder).or_default().push(missing);
+        }
+        for (folder, members) in folders {
+            match members.as_slice() {
+                [] => {}
+                [(_, reason), .., _] if members.len() > 3 => lines.push(format!(
+                    "not captured: {} members of {folder}: {reason}, … (replay info names them)",
+                    members.len()
+                )),
+                few => lines.extend(
+                    few.iter()
+                        .map(|(what, reason)| format!("not captured: {what}: {reason}")),
+                ),
+            }
+        }
         lines
     }
 
