@@ -55,8 +55,9 @@ fn text(bytes: Vec<u8>) -> String {
 
 /// The engine's reply as another client gets it.
 fn curl(path: &str) -> Vec<u8> {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
     let output = Command::new("curl")
-        .args(["-s", "--unix-socket", "/var/run/docker.sock"])
+        .args(["-s", "--unix-socket", host.trim_start_matches("unix://")])
         .arg(format!("http://docker{path}"))
         .output()
         .expect("curl runs");

@@ -12,6 +12,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("blktrace", "blkparse reads the exported block traces"),
     ("busybox-static", "the images are made of it"),
     ("clang-16", "rebuilds the BPF object"),
+    ("curl", "asks the engine as another client"),
     ("docker.io", "the container engine"),
     ("e2fsprogs", "file systems on loop devices"),
     ("fio", "block load; reads exported block traces"),
