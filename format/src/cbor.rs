@@ -67,7 +67,10 @@ fn unique_keys(what: &str, value: &Value) -> Result<(), ReadError> {
                     }
                 };
                 if !is_new {
-                    return Err(ReadError::damaged(what, format!("key {} stands twice", shown(key))));
+                    return Err(ReadError::damaged(
+                        what,
+                        format!("key {} stands twice", shown(key)),
+                    ));
                 }
                 unique_keys(what, value)?;
             }
@@ -99,7 +102,9 @@ fn items(bytes: &[u8]) -> usize {
         };
         let len = match major {
             2 | 3 if width == 0 => u64::from(low),
-            2 | 3 => argument.iter().fold(0u64, |all, &byte| all << 8 | u64::from(byte)),
+            2 | 3 => argument
+                .iter()
+                .fold(0u64, |all, &byte| all << 8 | u64::from(byte)),
             _ => 0,
         };
         // 31 opens a string of pieces, each with a head of its own.
@@ -132,16 +137,31 @@ mod tests {
         assert!(decode("t", &[]).is_err());
         assert!(decode("t", &vec![0x81; 100_000]).is_err());
         assert!(decode("t", &[0xa2, 0x61, b'a', 0x01, 0x61, b'a', 0x02]).is_err());
-        for twins in [&[0xa2, 0x05, 0x01, 0x05, 0x02][..], &[0xa2, 0x05, 0x01, 0x18, 0x05, 0x02]] {
+        for twins in [
+            &[0xa2, 0x05, 0x01, 0x05, 0x02][..],
+            &[0xa2, 0x05, 0x01, 0x18, 0x05, 0x02],
+        ] {
             let error = decode("t", twins).unwrap_err().to_string();
             assert_eq!(error, "t: key 5 stands twice");
         }
-        assert!(decode("t", &[0xa2, 0x41, 0x05, 0x01, 0x41, 0x05, 0x02]).is_err(), "byte strings");
-        assert!(decode("t", &[0x81, 0xa2, 0x80, 0x01, 0x80, 0x02]).is_err(), "arrays");
-        assert!(decode("t", &[0xa2, 0x05, 0x01, 0x61, b'5', 0x02]).is_ok(), "5 and \"5\"");
+        assert!(
+            decode("t", &[0xa2, 0x41, 0x05, 0x01, 0x41, 0x05, 0x02]).is_err(),
+            "byte strings"
+        );
+        assert!(
+            decode("t", &[0x81, 0xa2, 0x80, 0x01, 0x80, 0x02]).is_err(),
+            "arrays"
+        );
+        assert!(
+            decode("t", &[0xa2, 0x05, 0x01, 0x61, b'5', 0x02]).is_ok(),
+            "5 and \"5\""
+        );
         let mut many = vec![0x9a, 0, 0x80, 0, 0];
         many.resize(5 + (8 << 20), 0xf6);
-        assert!(matches!(decode("t", &many), Err(ReadError::Limit { .. })), "8 Mi of null");
+        assert!(
+            matches!(decode("t", &many), Err(ReadError::Limit { .. })),
+            "8 Mi of null"
+        );
         assert_eq!(items(&[0x82, 0x43, 1, 2, 3, 0x19, 1, 0]), 3);
         assert_eq!(items(&[0x5f, 0x41, 0, 0xff]), 3);
         assert!(decode("t", &[0x5b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]).is_err());

@@ -43,14 +43,23 @@ pub fn cut<R: Read + Seek, W: Write>(bundle: &mut Bundle<R>, cut: &Cut, out: W) 
         return Err(CopyError::Refused("no slice lies in that range".to_owned()));
     };
     if let Some(hole) = [&first, &last].into_iter().find(|slice| slice.missing > 0) {
-        let problem = format!("slice {} is not in the bundle, and nothing can begin or end with it", hole.number);
+        let problem = format!(
+            "slice {} is not in the bundle, and nothing can begin or end with it",
+            hole.number
+        );
         return Err(CopyError::Refused(problem));
     }
     let is_last = bundle.slices().len().checked_sub(1) == Some(*cut.slices.end());
     let header = header(bundle, &first, &last)?;
     let origin = origin(bundle, &first, &last, &cut.tool)?;
     let mut header = header;
-    if !origin.gaps.is_empty() && !header.format.requires.iter().any(|feature| feature == layout::GAPS) {
+    if !origin.gaps.is_empty()
+        && !header
+            .format
+            .requires
+            .iter()
+            .any(|feature| feature == layout::GAPS)
+    {
         header.format.requires.push(layout::GAPS.to_owned());
     }
     let is_first = first.number == 1;
@@ -69,7 +78,8 @@ pub fn cut<R: Read + Seek, W: Write>(bundle: &mut Bundle<R>, cut: &Cut, out: W) 
     }
     let mut end = bundle.end().cloned().unwrap_or_default();
     end.not_captured.extend(left_out(is_first, is_last));
-    end.redacted.retain(|redaction| is_last || !redaction.member.starts_with("end/"));
+    end.redacted
+        .retain(|redaction| is_last || !redaction.member.starts_with("end/"));
     if !is_last || bundle.end().is_none() {
         end = End {
             reason: CUT.to_owned(),
@@ -150,8 +160,11 @@ fn origin<R: Read + Seek>(
     origin
         .gaps
         .retain(|gap| gap.slice > first.number && gap.slice < last.number);
-    if first.number > 1 {
-        let chain = ledger(bundle, first)?.previous;
+    let chain = ledger(bundle, first)?.previous;
+    if first.number == 1 {
+        origin.chain = chain;
+    } else {
+        origin.chain = Sha256::default();
         let before = Gap {
             slice: 1,
             slices: first.number - 1,

@@ -17,6 +17,9 @@ use std::collections::BTreeMap;
 pub struct Origin {
     /// What was done, the oldest first.
     pub steps: Vec<Step>,
+    /// What slice 1 names as `previous`, where it is here: SHA-256 of the recording's own `start/ledger.cbor`.
+    #[serde(default)]
+    pub chain: Sha256,
     /// What of the recording is not here, in the order of slices.
     pub gaps: Vec<Gap>,
 }
@@ -123,7 +126,10 @@ impl Origin {
         let (mut slice, mut first) = (1, 1);
         for gap in &origin.gaps {
             if gap.slices == 0 || gap.slice < slice || gap.first < first {
-                return Err(bad(format!("the gap at slice {} is none, or out of turn", gap.slice)));
+                return Err(bad(format!(
+                    "the gap at slice {} is none, or out of turn",
+                    gap.slice
+                )));
             }
             let ends = gap
                 .slice

@@ -202,9 +202,16 @@ impl<R: Read + Seek> Bundle<R> {
         if info.missing > 0 {
             let what = match info.missing {
                 1 => format!("slice {}", info.number),
-                more => format!("slices {} to {}", info.number, info.number.saturating_add(more - 1)),
+                more => format!(
+                    "slices {} to {}",
+                    info.number,
+                    info.number.saturating_add(more - 1)
+                ),
             };
-            return Err(ReadError::damaged(what, "it was lost before this bundle was salvaged"));
+            return Err(ReadError::damaged(
+                what,
+                "it was lost before this bundle was salvaged",
+            ));
         }
         let contents = self.contents(&info)?;
         let members = contents
@@ -555,8 +562,16 @@ fn read_header<R: Read + Seek>(
     let origin = origin.map(|member| Origin::decode(member.content)).transpose();
     let origin = origin.map_err(|error| ReadError::NotABundle(error.to_string()))?;
     let has_gaps = origin.as_ref().is_some_and(|origin| !origin.gaps.is_empty());
-    if has_gaps != header.format.requires.iter().any(|feature| feature == layout::GAPS) {
-        return Err(not("header.json and origin.json contradict each other about gaps"));
+    if has_gaps
+        != header
+            .format
+            .requires
+            .iter()
+            .any(|feature| feature == layout::GAPS)
+    {
+        return Err(not(
+            "header.json and origin.json contradict each other about gaps",
+        ));
     }
     Ok((header, origin, place))
 }

@@ -6,6 +6,7 @@
 
 mod scan;
 
+use crate::BootTime;
 use crate::cut::{beginning, id};
 use crate::entry::{self, Member};
 use crate::error::{CopyError, ReadError};
@@ -18,7 +19,6 @@ use crate::reader::storage::Storage;
 use crate::seek_table::FramePlace;
 use crate::time::{Anchor, Anchors};
 use crate::writer::Writer;
-use crate::BootTime;
 use scan::{Found, Kept, scan};
 use std::collections::BTreeSet;
 use std::io::{Read, Seek, Write};
@@ -60,11 +60,7 @@ impl Salvaged {
 ///
 /// # Errors
 /// [`CopyError`] when there is neither a header nor a slice, the bundle is of a newer version, or the output fails.
-pub fn salvage<R: Read + Seek, W: Write>(
-    source: R,
-    tool: &Tool,
-    out: W,
-) -> Result<(W, Salvaged), CopyError> {
+pub fn salvage<R: Read + Seek, W: Write>(source: R, tool: &Tool, out: W) -> Result<(W, Salvaged), CopyError> {
     let mut storage = Storage::new(source)?;
     let mut found = scan(&mut storage)?;
     if found.header.is_none() && found.slices.is_empty() {
@@ -78,7 +74,11 @@ pub fn salvage<R: Read + Seek, W: Write>(
     let outer = outer(&mut storage, &mut found)?;
     let step = Step {
         kind: SALVAGED.to_owned(),
-        parent: if header_lost { String::new() } else { header.id.clone() },
+        parent: if header_lost {
+            String::new()
+        } else {
+            header.id.clone()
+        },
         bytes: storage.len(),
         tool: tool.clone(),
         header_lost,
@@ -88,6 +88,10 @@ pub fn salvage<R: Read + Seek, W: Write>(
     };
     let mut origin = Origin {
         steps: before.steps,
+        chain: match found.slices.first() {
+            Some(kept) if kept.info.number == 1 => kept.previous,
+            _ => Default::default(),
+        },
         gaps,
     };
     origin.steps.push(step.clone());
@@ -125,7 +129,12 @@ pub fn salvage<R: Read + Seek, W: Write>(
 
 /// A header that says no more than the slices tell.
 fn header_of(found: &Found) -> Header {
-    let infos: Vec<SliceInfo> = found.slices.iter().take(1).map(|kept| kept.info.clone()).collect();
+    let infos: Vec<SliceInfo> = found
+        .slices
+        .iter()
+        .take(1)
+        .map(|kept| kept.info.clone())
+        .collect();
     let started = beginning(&infos);
     // Without any reading of the clocks, times are shown as if the host had booted in 1970.
     let anchor = found.anchor.unwrap_or(Anchor {
@@ -170,7 +179,10 @@ fn gaps(found: &Found, before: &[Gap], started: BootTime) -> (Vec<Gap>, Vec<Gap>
     let (mut slice, mut first, mut from) = (1u32, 1u64, started);
     let mut add = |gap: Gap| {
         // What an earlier cut or salvage left out is told as it was; a stretch that grew is a new one.
-        match before.iter().find(|old| old.slice == gap.slice && old.slices == gap.slices) {
+        match before
+            .iter()
+            .find(|old| old.slice == gap.slice && old.slices == gap.slices)
+        {
             Some(old) => all.push(old.clone()),
             None => {
                 // A beginning that was cut off on purpose is no loss: only what comes after it is.
@@ -209,7 +221,21 @@ fn gaps(found: &Found, before: &[Gap], started: BootTime) -> (Vec<Gap>, Vec<Gap>
         first = info.first.saturating_add(info.events);
         from = info.to;
     }
-    if let Some((next, after, to)) = found.behind(slice, first, !before.is_empty()) {
+    // What is missing at the end, a gap that was there before included.
+    let mut behind = found
+        .behind(slice, first, !before.is_empty())
+        .unwrap_or((slice, first, from));
+    for gap in before {
+        if (gap.slice, gap.first) == (behind.0, behind.1) {
+            let (next, after) = (
+                gap.slice.saturating_add(gap.slices),
+                gap.first.saturating_add(gap.events),
+            );
+            behind = (next, after, gap.to);
+        }
+    }
+    let (next, after, to) = behind;
+    if next > slice {
         add(Gap {
             slice,
             slices: next - slice,
@@ -256,7 +282,11 @@ fn outer<R: Read + Seek>(storage: &mut Storage<R>, found: &mut Found) -> Result<
                 continue;
             }
             if outer.names.len() >= MEMBERS_MAX || !outer.names.insert(name.to_owned()) {
-                found.lose(place.offset, place.len, &format!("{name}: it stands twice, or too many stand there"));
+                found.lose(
+                    place.offset,
+                    place.len,
+                    &format!("{name}: it stands twice, or too many stand there"),
+                );
                 continue;
             }
             let is_end = name.starts_with("end/");

@@ -68,6 +68,7 @@ pub fn verify<R: Read + Seek>(
     let mut check = Check {
         anchors: bundle.header().anchors.clone(),
         gaps: bundle.gaps().to_vec(),
+        recorded: bundle.origin().map(|origin| origin.chain),
         ..Check::default()
     };
     let mut places = bundle.frames().to_vec();
@@ -125,6 +126,8 @@ struct Check {
     /// The first frame of them.
     open_from: Option<FramePlace>,
     slices: Vec<SliceInfo>,
+    /// The ledger of the recording's start, in a bundle that has another one.
+    recorded: Option<Sha256>,
     gaps: Vec<Gap>,
     anchors: Vec<Anchor>,
     end: Option<End>,
@@ -173,7 +176,11 @@ impl Check {
                 // A slice that is larger than it may be is not kept, and so not decoded.
                 self.size = self.size.saturating_add(member.content.len());
                 let keeps = member.name.starts_with("slice/") && self.size <= layout::SLICE_CONTENT_MAX;
-                self.contents.push(if keeps { member.content.to_vec() } else { Vec::new() });
+                self.contents.push(if keeps {
+                    member.content.to_vec()
+                } else {
+                    Vec::new()
+                });
             }
             if member.name.ends_with("/ledger.cbor") {
                 let from = self.open_from.take().unwrap_or(place);
@@ -250,6 +257,7 @@ impl Check {
         // Behind a gap the chain goes on from a ledger that is not here.
         let previous = match next.gap.filter(|_| is_slice) {
             Some(gap) => gap.chain,
+            None if is_slice && self.slices.is_empty() => self.recorded.unwrap_or(previous),
             None => previous,
         };
         let from = next.from;
@@ -275,7 +283,10 @@ impl Check {
         order(&slice)?;
         if from.is_some_and(|from| from != ledger.from) {
             let what = format!("slice {}", ledger.slice);
-            return Err(ReadError::damaged(what, "its time does not follow what is before it"));
+            return Err(ReadError::damaged(
+                what,
+                "its time does not follow what is before it",
+            ));
         }
         for (sums, parts) in [(&mut self.counts, &ledger.counts), (&mut self.lost, &ledger.lost)] {
             for (stream, count) in parts {
@@ -315,11 +326,7 @@ impl Check {
             self.find(Trouble::Damaged, place, "end/ledger.cbor: missing");
         }
         if met(&self.slices, &self.gaps) != self.gaps.len() {
-            self.find(
-                Trouble::Inconsistent,
-                place,
-                "origin.json: a gap that is none",
-            );
+            self.find(Trouble::Inconsistent, place, "origin.json: a gap that is none");
         }
         if let Some(end) = self.end.clone() {
             let events = self

@@ -56,7 +56,9 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  replay verify web.capture.tar.zst && echo sound")]
     Verify(Verify),
     /// One SHA-256 over all events in their order, the same on every machine
-    #[command(after_help = "Examples:\n  replay digest web.capture.tar.zst\n  test $(replay digest web.capture.tar.zst) = $(cat web.digest)")]
+    #[command(
+        after_help = "Examples:\n  replay digest web.capture.tar.zst\n  test $(replay digest web.capture.tar.zst) = $(cat web.digest)"
+    )]
     Digest(Digest),
     /// Copy a stretch of time into a smaller bundle that names where it comes from
     #[command(after_help = cut_help())]

@@ -131,9 +131,9 @@ fn tool() -> Tool {
 fn not_copied(path: &Path, error: CopyError) -> Failure {
     match error {
         CopyError::Write(WriteError::Io(error)) => Failure::Write(error),
-        CopyError::Read(error @ (ReadError::NotABundle(_) | ReadError::NewerVersion { .. } | ReadError::Io(_))) => {
-            open::not_read(path, error).into()
-        }
+        CopyError::Read(
+            error @ (ReadError::NotABundle(_) | ReadError::NewerVersion { .. } | ReadError::Io(_)),
+        ) => open::not_read(path, error).into(),
         error => Failure::Part {
             path: escape::line(&path.display().to_string()).into_owned(),
             problem: escape::line(&error.to_string()).into_owned(),

@@ -151,7 +151,9 @@ impl Found {
         if self.lost.len() < RANGES_MAX {
             note(&mut self.lost, offset, len, problem);
         } else if let Some(last) = self.lost.last_mut() {
-            let end = offset.saturating_add(len).max(last.offset.saturating_add(last.len));
+            let end = offset
+                .saturating_add(len)
+                .max(last.offset.saturating_add(last.len));
             last.len = end.saturating_sub(last.offset);
         }
     }
@@ -229,12 +231,16 @@ impl Found {
         if info.number != candidate.number || info.events > layout::SLICE_EVENTS_MAX {
             return Err(bad("its ledger is of another slice, or counts too many events"));
         }
-        let hash = entry::members(last)?.last().map(|member| Sha256::of(member.content));
+        let hash = entry::members(last)?
+            .last()
+            .map(|member| Sha256::of(member.content));
         let hash = hash.unwrap_or_default();
         let after = info.first.checked_add(info.events);
         let follows = match self.slices.last() {
             None if info.number == 1 => {
-                info.first == 1 && self.start.is_none_or(|start| start == ledger.previous)
+                // A bundle that was made out of another has a start of its own, and the chain of the recording.
+                let start = self.origin.as_ref().map(|origin| origin.chain).or(self.start);
+                info.first == 1 && start.is_none_or(|start| start == ledger.previous)
             }
             None => info.number > 0 && info.first > 0,
             Some(before) => {
@@ -329,7 +335,11 @@ impl Found {
         let index = self.index.iter().flat_map(|index| &index.slices);
         let index = index.map(|slice| (slice.number, &slice.counts));
         let ledgers = self.ledgers.iter().map(|ledger| (ledger.slice, &ledger.counts));
-        counts.extend(index.chain(ledgers).filter(|(number, _)| (from..to).contains(number)));
+        counts.extend(
+            index
+                .chain(ledgers)
+                .filter(|(number, _)| (from..to).contains(number)),
+        );
         let mut sums: BTreeMap<String, u64> = BTreeMap::new();
         for (stream, count) in counts.values().copied().flatten() {
             let sum = sums.entry(stream.clone()).or_default();
@@ -346,13 +356,18 @@ impl Found {
     /// Slices behind the last one that is there, as far as the index or the end record tells: the number and the first
     /// event of what would come after them, and the time. The end record tells only where there were no gaps.
     pub(super) fn behind(&self, slice: u32, first: u64, had_gaps: bool) -> Option<(u32, u64, BootTime)> {
-        let (number, event, time) = if let Some(last) = self.index.as_ref().and_then(|index| index.slices.last()) {
-            let event = last.first.checked_add(last.events)?;
-            (last.number.checked_add(1)?, event, last.to)
-        } else {
-            let end = self.end.as_ref().filter(|_| !had_gaps)?;
-            (end.slices.checked_add(1)?, end.events.checked_add(1)?, end.stopped)
-        };
+        let (number, event, time) =
+            if let Some(last) = self.index.as_ref().and_then(|index| index.slices.last()) {
+                let event = last.first.checked_add(last.events)?;
+                (last.number.checked_add(1)?, event, last.to)
+            } else {
+                let end = self.end.as_ref().filter(|_| !had_gaps)?;
+                (
+                    end.slices.checked_add(1)?,
+                    end.events.checked_add(1)?,
+                    end.stopped,
+                )
+            };
         (number > slice && event >= first).then_some((number, event, time))
     }
 }

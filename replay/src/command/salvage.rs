@@ -56,7 +56,10 @@ fn text_of(salvaged: &Salvaged) -> String {
     }
     for range in &step.lost {
         let end = range.offset.saturating_add(range.len);
-        lines.push(format!("lost: bytes {} to {end}: {}", range.offset, range.problem));
+        lines.push(format!(
+            "lost: bytes {} to {end}: {}",
+            range.offset, range.problem
+        ));
     }
     for name in &step.lost_members {
         lines.push(format!("lost: {name}"));
@@ -85,7 +88,10 @@ fn text_of(salvaged: &Salvaged) -> String {
         } else {
             format!(" ({})", counts.join(", "))
         };
-        let time = salvaged.anchors.realtime(gap.from).zip(salvaged.anchors.realtime(gap.to));
+        let time = salvaged
+            .anchors
+            .realtime(gap.from)
+            .zip(salvaged.anchors.realtime(gap.to));
         let time = match time {
             Some((from, to)) => format!("{} to {}", rfc3339(from), rfc3339(to)),
             None => format!("{} to {} ns after boot", gap.from.0, gap.to.0),
