@@ -82,7 +82,7 @@
 //!         }
 //!     }
 //! }
-//! assert_eq!(failed, 3);
+//! assert_eq!(failed, 2);
 //!
 //! // Times are nanoseconds since the host booted; the anchors tell what the wall clock showed.
 //! assert!(bundle.anchors().realtime(bundle.header().started).is_some());

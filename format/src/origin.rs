@@ -205,13 +205,14 @@ pub(crate) fn met(slices: &[SliceInfo], gaps: &[Gap]) -> usize {
 
 /// Slices with the holes among them, each as a slice that can't be read. `is_end` says that nothing comes after them,
 /// so that a hole behind the last one is one too.
-pub(crate) fn with_holes(slices: Vec<SliceInfo>, gaps: &[Gap], is_end: bool, end: u64) -> Vec<SliceInfo> {
+pub(crate) fn with_holes(slices: Vec<SliceInfo>, gaps: &[Gap], is_end: bool) -> Vec<SliceInfo> {
     if gaps.is_empty() {
         return slices;
     }
     let mut found: Vec<SliceInfo> = Vec::with_capacity(slices.len() + gaps.len());
     let mut next = Next::directly(None);
-    let mut offset = end;
+    // Where nothing is, everything stands before the hole.
+    let mut offset = u64::MAX;
     for slice in slices {
         while let Some(gap) = next.gap_here(gaps) {
             found.extend(gap.is_hole().then(|| gap.as_slice(slice.offset)));

@@ -402,7 +402,6 @@ impl<R: Read + Seek> Bundle<R> {
                 }
             }
         }
-        let first_len = first.len;
         let end = end.ok_or_else(|| bad("no end record before it"))?;
         if end.events != sum(&slices) || usize::try_from(end.slices).ok() != Some(slices.len()) {
             return Err(bad("it does not hold what the end record counts"));
@@ -416,7 +415,7 @@ impl<R: Read + Seek> Bundle<R> {
             return Err(bad("it lacks the header's clock anchor"));
         }
         self.end = Some(end);
-        self.slices = with_holes(slices, gaps, true, first_len);
+        self.slices = with_holes(slices, gaps, true);
         self.frames = frames;
         self.anchors = anchors;
         Ok(())
@@ -482,8 +481,7 @@ impl<R: Read + Seek> Bundle<R> {
             self.condition = Condition::Damaged { offset, problem };
         }
         let slices = std::mem::take(&mut self.slices);
-        let first = self.frames.first().map_or(0, |place| place.len);
-        self.slices = with_holes(slices, self.gaps(), self.condition.is_complete(), first);
+        self.slices = with_holes(slices, self.gaps(), self.condition.is_complete());
         Ok(())
     }
 

@@ -182,6 +182,10 @@ fn a_bundle_cut_at_every_boundary_is_saved_up_to_there() {
     let places = Bundle::open(Cursor::new(&bytes)).unwrap().frames().to_vec();
     let ends = places.iter().map(|place| (place.offset + place.len) as usize);
     for end in ends.flat_map(|end| [end - 1, end, end + 1]) {
+        if end < places[0].len as usize {
+            salvage(Cursor::new(&bytes[..end]), &tool(), Vec::new()).unwrap_err();
+            continue;
+        }
         let (new, salvaged) = saved(&bytes[..end]);
         assert_sound(&new, &format!("cut at {end}"));
         let sealed = infos.iter().filter(|info| info.offset + info.len <= end as u64);
@@ -401,4 +405,31 @@ fn origin_json_that_lies_is_refused_or_found() {
         let error = decode(from, to).unwrap_err().to_string();
         assert!(error.starts_with("origin.json"), "{error}");
     }
+}
+
+#[test]
+fn without_any_slice_there_is_one_hole() {
+    let bytes = bundle(3, 4);
+    let infos = slices(&bytes);
+    let mut bent = bytes.clone();
+    for info in &infos {
+        bent[info.offset as usize + 20] ^= 1;
+    }
+    let (new, salvaged) = saved(&bent);
+    assert_sound(&new, "no slice");
+    assert_eq!((salvaged.slices, salvaged.gaps.len()), (0, 1));
+    let mut opened = Bundle::open(Cursor::new(&new)).unwrap();
+    assert_eq!((opened.total_events(), opened.slices()[0].missing), (0, 3));
+    assert_eq!(opened.last_event(), infos[2].first + infos[2].events - 1);
+    assert!(opened.member("start/host/uname.json").unwrap().is_some());
+    // Nothing can be cut out of nothing.
+    let what = Cut {
+        slices: 0..=0,
+        state: None,
+        tool: tool(),
+    };
+    assert!(matches!(
+        cut(&mut opened, &what, Vec::new()),
+        Err(CopyError::Refused(_))
+    ));
 }
