@@ -15,7 +15,7 @@ mod fixture;
 #[path = "fixture/run.rs"]
 mod run;
 
-use run::{Folder, replay};
+use run::{Folder, replay, replay_with};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -181,15 +181,14 @@ fn a_bundle_cut_anywhere_shows_a_beginning_of_the_whole() {
         let cut = folder.bundle("cut", &bytes[..bytes.len() * part / 40]);
         let finished = replay(&["events", &cut, "--json"]);
         assert!(whole.starts_with(&finished.stdout), "cut at {part}/40");
-        assert!(
-            matches!(finished.code, 3 | 4),
-            "cut at {part}/40: {}",
-            finished.code
-        );
+        if finished.code == 0 {
+            // Behind the end record only hints stand: nothing of the recording is missing.
+            assert_eq!(finished.stdout, whole, "cut at {part}/40");
+        }
         codes.insert(finished.code);
         assert!(matches!(replay(&["verify", &cut]).code, 3..=5));
     }
-    assert_eq!(codes, BTreeSet::from([3, 4]));
+    assert_eq!(codes, BTreeSet::from([0, 3, 4]));
 }
 
 #[test]
