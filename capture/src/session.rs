@@ -108,7 +108,8 @@ impl<'a> Session<'a> {
         let writer = Writer::begin(output, &header, LEVEL)?;
         let recorder = Recorder::new(writer, anchor.boottime, anchor, plan.limits.max_size);
         let (sender, messages) = sync_channel(QUEUE);
-        let running = attached.start(&Outbox::new(sender), &stop);
+        let outbox = Outbox::new(sender);
+        let running = attached.start(&outbox, &stop);
         let Attached {
             outcomes,
             handles,
@@ -141,7 +142,7 @@ impl<'a> Session<'a> {
             session.recorder.into_output().discard();
             return Err(error.into());
         }
-        session.follow(lifecycle);
+        session.follow(lifecycle, outbox);
         session.let_go();
         session.began = Instant::now();
         let ends_at = plan.duration.and_then(|limit| session.began.checked_add(limit));
@@ -156,7 +157,11 @@ impl<'a> Session<'a> {
     }
 
     /// Tells the sources about containers that start, as long as anybody reports them.
-    fn follow(&mut self, lifecycle: Option<Receiver<crate::source::engine_events::Lifecycle>>) {
+    fn follow(
+        &mut self,
+        lifecycle: Option<Receiver<crate::source::engine_events::Lifecycle>>,
+        outbox: Outbox,
+    ) {
         let (Some(lifecycle), Some(engine)) = (lifecycle, self.plan.engine.clone()) else {
             return;
         };
@@ -165,6 +170,7 @@ impl<'a> Session<'a> {
             engine,
             all: self.plan.asked == Asked::All,
             handles: self.handles.clone(),
+            outbox,
             stop: self.stop.clone(),
         };
         let troubles = self.troubles.0.clone();

@@ -19,7 +19,7 @@ const KILLS: usize = 50;
 /// Seeds the moments, so that a failure can be met again.
 const SEED: u64 = 0x5f_1e57_5ead;
 /// When a capture is killed, in milliseconds after its header was written.
-const MOMENTS: std::ops::Range<u64> = 20..3_500;
+const MOMENTS: std::ops::Range<u64> = 20..2_800;
 /// The newest event may be so much older than the kill, in nanoseconds.
 const OLDEST: u64 = 2_000_000_000;
 
