@@ -5,7 +5,7 @@ use crate::value::rfc3339;
 use crate::view::{Context, View};
 use crate::{escape, open};
 use serde_json::{Map, Value};
-use stillframe_format::event::{Body, Event};
+use stillframe_format::event::{Body, Event, Stream};
 use stillframe_format::stream::Stored;
 
 /// Which logs are meant.
@@ -21,13 +21,17 @@ pub enum Which {
 }
 
 impl Which {
-    /// Whether an event is one of them.
+    /// Whether an event is one of them, or a hole in one of them.
     #[must_use]
     pub fn includes(self, body: &Body) -> bool {
-        match body {
-            Body::Journal(_) => matches!(self, Self::All | Self::Engine),
-            Body::Log(_) => matches!(self, Self::All | Self::Container),
-            Body::Kernel(_) | Body::Engine(_) => self == Self::All,
+        let stream = match body {
+            Body::Loss(loss) => loss.stream,
+            body => body.stream(),
+        };
+        match stream {
+            Stream::Journal => matches!(self, Self::All | Self::Engine),
+            Stream::Log => matches!(self, Self::All | Self::Container),
+            Stream::Kernel | Stream::Engine => self == Self::All,
             _ => false,
         }
     }

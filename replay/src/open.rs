@@ -185,7 +185,8 @@ pub fn context<R: Read + Seek>(bundle: &mut Bundle<R>) -> Context {
     context
 }
 
-/// What was read before the start: journal, kernel messages, container logs, in the order of their own times.
+/// What was read before the start: journal, kernel messages, container logs and holes in them, in the order of their
+/// own times.
 ///
 /// # Errors
 /// [`ReadError`] when the members are not what the format says.
@@ -206,7 +207,7 @@ pub fn lookback<R: Read + Seek>(bundle: &mut Bundle<R>) -> Result<Vec<Stored>, R
         .map(|(name, content)| entry::Entry { name, content })
         .collect();
     let mut found = Vec::new();
-    for stream in [Stream::Journal, Stream::Kernel, Stream::Log] {
+    for stream in [Stream::Loss, Stream::Journal, Stream::Kernel, Stream::Log] {
         found.extend(stream::decode(stream, LOOKBACK, &entries)?);
     }
     let anchors = bundle.anchors();

@@ -243,6 +243,8 @@ fn logs_begin_before_the_start() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
+    assert_eq!(engine[0]["loss.cause"], "lookback-limit");
+    let engine = &engine[1..];
     assert_eq!(engine.len(), 4);
     assert!(
         engine

@@ -10,7 +10,7 @@ mod entries;
 use crate::clock;
 use crate::source::{Outbox, Report, Source, SourceError, Stop};
 use child::{Child, Next};
-use entries::{Entries, loss};
+use entries::{Entries, Steady, loss};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::ErrorKind;
@@ -75,6 +75,7 @@ pub struct Journal {
     program: OsString,
     boot: String,
     position: Position,
+    clock: Steady,
     notes: Vec<String>,
 }
 
@@ -138,6 +139,7 @@ impl Journal {
                 .trim()
                 .replace('-', ""),
             position: Position::Since(clock::realtime()),
+            clock: Steady::default(),
             notes: Vec::new(),
         };
         let mut version = journal.spawn(["--version".to_owned()])?;
@@ -180,7 +182,7 @@ impl Journal {
         let mut has_ended = false;
         while !found.limited && !has_ended {
             let read = match child.read(Duration::from_millis(50)) {
-                Next::Bytes(bytes) => entries.read(&bytes, &clock::anchor()),
+                Next::Bytes(bytes) => entries.read(&bytes, &self.clock.anchor(clock::anchor())),
                 Next::Nothing => Vec::new(),
                 Next::End => {
                     has_ended = true;
@@ -334,7 +336,8 @@ impl Source for Journal {
             match (next, &mut follower) {
                 (Next::Bytes(bytes), Some(follower)) => {
                     follower.has_spoken = true;
-                    for entry in follower.entries.read(&bytes, &clock::anchor()) {
+                    let anchor = self.clock.anchor(clock::anchor());
+                    for entry in follower.entries.read(&bytes, &anchor) {
                         failures = 0;
                         newest = newest.max(entry.draft.time);
                         if let Some(cursor) = entry.cursor {

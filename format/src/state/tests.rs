@@ -1,5 +1,5 @@
 use super::*;
-use crate::batch::{Capture, CaptureStatus, SyscallBatch, SyscallRow};
+use crate::batch::{Capture, CaptureStatus, SyscallRow};
 use crate::event::{Abi, ArgKind, Draft, Process as ProcessEvent, Task, When};
 use crate::slice::{SliceContent, runs};
 use crate::snapshot::{DescriptorInfo, ProcessInfo, SocketInfo};

@@ -5,7 +5,7 @@ use crate::call;
 use crate::value::{Kind, Value};
 use crate::view::View;
 use stillframe_format::Captured;
-use stillframe_format::event::{Abi, ArgKind, Body, ProcessChange, Return, Syscall};
+use stillframe_format::event::{Abi, ArgKind, BlockAction, Body, ProcessChange, Return, Syscall};
 
 fn syscall<'v>(view: &'v View<'_>) -> Option<&'v Syscall> {
     match &view.event.body {
@@ -95,7 +95,7 @@ pub(super) const FIELDS: &[Field] = &[
         "true when a call returned an error, or a request failed",
         |view, _| match &view.event.body {
             Body::Syscall(call) => Some(Value::Flag(call.ret.errno().is_some())),
-            Body::Block(block) if block.latency.is_some() || block.error != 0 => {
+            Body::Block(block) if block.action == BlockAction::Complete => {
                 Some(Value::Flag(block.error != 0))
             }
             _ => None,

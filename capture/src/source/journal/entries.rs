@@ -64,6 +64,34 @@ impl Stamps {
     }
 }
 
+/// Anchors of which the distance between monotonic and boottime stays the same until the host was suspended.
+///
+/// Each reading is off by a little, so entries of one microsecond that are read apart would change places.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Steady {
+    /// Boottime less monotonic, and the reading's error.
+    distance: Option<(u64, u64)>,
+}
+
+/// A change of the distance by more than this, on top of the readings' errors, is a suspend.
+const SUSPEND: u64 = 1_000;
+
+impl Steady {
+    /// The reading, made to agree with those before it.
+    pub(super) fn anchor(&mut self, now: Anchor) -> Anchor {
+        let distance = now.boottime.0.saturating_sub(now.monotonic);
+        let kept = self
+            .distance
+            .filter(|(kept, error)| kept.abs_diff(distance) <= SUSPEND + error + now.error)
+            .unwrap_or((distance, now.error));
+        self.distance = Some(kept);
+        Anchor {
+            monotonic: now.boottime.0.saturating_sub(kept.0),
+            ..now
+        }
+    }
+}
+
 /// It becomes an argument of journalctl.
 fn is_cursor(text: &str) -> bool {
     !text.is_empty() && text.len() <= CURSOR_LIMIT && text.bytes().all(|byte| byte.is_ascii_graphic())
@@ -180,6 +208,28 @@ mod tests {
         let future = entry("s=1", i64::MAX, u64::MAX, BOOT, "");
         assert_eq!(time(&future), ANCHOR.boottime.0, "never later than now");
         assert_eq!(time(b"MESSAGE=x\n\n"), ANCHOR.boottime.0);
+    }
+
+    #[test]
+    fn the_distance_of_the_clocks_is_kept_until_it_moves() {
+        let reading = |boottime, monotonic| Anchor {
+            boottime: BootTime(boottime),
+            monotonic,
+            ..ANCHOR
+        };
+        let mut steady = Steady::default();
+        let at = |anchor: Anchor| anchor.boottime_at_monotonic(500).0;
+        assert_eq!(at(steady.anchor(reading(2_000, 1_000))), 1_500);
+        assert_eq!(
+            at(steady.anchor(reading(3_000, 2_007))),
+            1_500,
+            "an error of 7 ns"
+        );
+        assert_eq!(
+            at(steady.anchor(reading(90_000, 3_000))),
+            87_500,
+            "it was suspended"
+        );
     }
 
     #[test]
