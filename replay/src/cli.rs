@@ -75,6 +75,17 @@ pub(crate) enum Command {
     /// Check every byte: frames, hashes, chain, order, counts
     #[command(after_help = "Examples:\n  replay verify web.capture.tar.zst && echo sound")]
     Verify(Verify),
+    /// One SHA-256 over all events in their order, the same on every machine
+    #[command(
+        after_help = "Examples:\n  replay digest web.capture.tar.zst\n  test $(replay digest web.capture.tar.zst) = $(cat web.digest)"
+    )]
+    Digest(Digest),
+    /// Copy a stretch of time into a smaller bundle that names where it comes from
+    #[command(after_help = cut_help())]
+    Cut(Cut),
+    /// Save every whole slice of a damaged bundle into a sound one, and list what is lost
+    #[command(after_help = SALVAGE_HELP)]
+    Salvage(Salvage),
     /// Write a part of the bundle in the format of a stock tool
     #[command(after_help = EXPORT_HELP)]
     Export(Export),
@@ -109,6 +120,23 @@ fn state_help() -> String {
          replay state web.capture.tar.zst fds --at '#4711' --pid 1234"
     )
 }
+
+fn cut_help() -> String {
+    format!(
+        "Slices (about a second each) are copied whole and unchanged, so the part begins a little before --from and ends \
+         a little after --to; events keep their numbers. An event that came late stands in the slice that was open when \
+         it came.\n\n{MOMENTS}\n\nExamples:\n  \
+         replay cut web.capture.tar.zst --from 14:03:07 --to 14:03:09 -o part.capture.tar.zst\n  \
+         replay cut web.capture.tar.zst --from '#4711' --to '#5000' -o - | replay verify -"
+    )
+}
+
+const SALVAGE_HELP: &str = "\
+What is lost goes to standard output, or to standard error with -o -. Exit code 4 says that something is.
+
+Examples:
+  replay salvage broken.capture.tar.zst -o saved.capture.tar.zst
+  replay salvage broken.capture.tar.zst -o saved.capture.tar.zst --json | jq .gaps";
 
 const EXPORT_HELP: &str = "\
 Examples:
@@ -233,6 +261,45 @@ pub(crate) struct Logs {
 pub(crate) struct Verify {
     #[command(flatten)]
     pub(crate) bundle: Bundle,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Digest {
+    #[command(flatten)]
+    pub(crate) bundle: Bundle,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cut {
+    #[command(flatten)]
+    pub(crate) bundle: Bundle,
+    /// From this moment; without it from the beginning
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub(crate) from: Option<String>,
+    /// Up to this moment; without it up to the end
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub(crate) to: Option<String>,
+    /// The new bundle, - for standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Replace what is there
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Salvage {
+    #[command(flatten)]
+    pub(crate) bundle: Bundle,
+    /// The new bundle, - for standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Replace what is there
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// What is lost as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Formats of exports.
