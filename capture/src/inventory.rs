@@ -7,6 +7,7 @@ use crate::deadline::Pending;
 use crate::engine::{Container, Engine, Member as Reply, Secrets};
 use crate::snapshot::{self, Snapshot};
 use crate::target::{Target, resolve};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use stillframe_format::entry::Member;
 use stillframe_format::header::{NotCaptured, Redaction};
@@ -84,7 +85,14 @@ impl Request {
         let host = snapshot::host();
         self.add(&mut inventory, "host", host);
         for group in self.subjects.chunks(SIDE_BY_SIDE) {
-            let taken: Vec<_> = group
+            let (there, gone): (Vec<_>, Vec<_>) = group.iter().partition(|subject| runs(&subject.target));
+            for subject in gone {
+                inventory.miss(
+                    format!("{}/containers/{}", self.moment, subject.folder()),
+                    "no process of it runs, so nothing of it can be looked at from outside".to_owned(),
+                );
+            }
+            let taken: Vec<_> = there
                 .iter()
                 .map(|subject| {
                     let (target, others) = (subject.target.clone(), self.others(subject));
@@ -95,7 +103,7 @@ impl Request {
                     })
                 })
                 .collect();
-            for (subject, taken) in group.iter().zip(taken) {
+            for (subject, taken) in there.iter().zip(taken) {
                 match taken.wait(left() + Duration::from_millis(500)) {
                     Ok(snapshot) => {
                         inventory.state.add(&Start {
@@ -185,6 +193,12 @@ impl Inventory {
             Err(error) => self.miss(name, error.to_string()),
         }
     }
+}
+
+/// Whether any process of the target is there.
+fn runs(target: &Target) -> bool {
+    let first = target.pid != 0 && Path::new(&format!("/proc/{}", target.pid)).exists();
+    first || !resolve::pids(target).is_empty()
 }
 
 /// The engine's replies with the folders that they belong in, and the folders for which there was no time.

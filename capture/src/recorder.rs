@@ -1,6 +1,6 @@
 //! From messages of many sources to slices of one order: the only place that writes events into the bundle.
 //!
-//! Events wait here until everything that happened before them can be expected to have arrived ([`LAG`]), then a
+//! Events wait here until everything that happened before them can be expected to have arrived (`LAG`), then a
 //! slice of them is sorted, folded into the state (which names the descriptors of calls), sealed and written. What
 //! still arrives later goes into the next slice and is marked late by the format. A recorder that can't keep up
 //! takes no more messages: sources wait, their kernel buffers fill, and the kernel counts what it drops.

@@ -49,7 +49,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Bytes as one line of text: as [`line`], and bytes that are not UTF-8 as `\xNN`.
+/// Bytes as one line of text: as [`line()`], and bytes that are not UTF-8 as `\xNN`.
 #[must_use]
 pub fn bytes(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {

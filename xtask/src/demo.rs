@@ -48,7 +48,11 @@ fn record_and_show(binaries: &Path, bundle: &str, folder: &Path) -> Result<()> {
         &["-o", bundle, "--force", "--", "bash", "-c", WORKLOAD, folder],
     )?;
     show(binaries, "replay", &["info", bundle])?;
-    show(binaries, "replay", &["events", bundle, "-n", "15"])?;
+    show(
+        binaries,
+        "replay",
+        &["events", bundle, "-f", "evt.stream!=metrics", "-n", "15"],
+    )?;
     show(
         binaries,
         "replay",
@@ -69,7 +73,7 @@ fn record_and_show(binaries: &Path, bundle: &str, folder: &Path) -> Result<()> {
         "replay",
         &["events", bundle, "--count", "-f", "evt.type=write"],
     )?;
-    show(binaries, "replay", &["state", bundle, "ps", "--at", "50%"])?;
+    show(binaries, "replay", &["state", bundle, "ps", "--at", "-300ms"])?;
     show(binaries, "replay", &["verify", bundle])?;
     let strace = Path::new(folder).join("demo.strace");
     let strace = strace
@@ -95,8 +99,12 @@ fn record_and_show(binaries: &Path, bundle: &str, folder: &Path) -> Result<()> {
 fn show(binaries: &Path, program: &str, arguments: &[&str]) -> Result<()> {
     let words: Vec<String> = arguments.iter().map(|word| quoted(word)).collect();
     println!("\n$ {program} {}", words.join(" "));
+    // cargo's own search path for libraries would fill the recording with what was not found in it.
     command::run(
-        Command::new(binaries.join(program)).args(arguments),
+        Command::new(binaries.join(program))
+            .args(arguments)
+            .env_remove("LD_LIBRARY_PATH")
+            .env("LC_ALL", "C"),
         Terminal::Shared,
     )
 }

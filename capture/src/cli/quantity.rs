@@ -68,7 +68,7 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(wrong)
 }
 
-/// A time as [`parse_time`] reads it, whole milliseconds.
+/// A time as `parse_time` reads it, whole milliseconds.
 #[must_use]
 pub fn show_time(time: Duration) -> String {
     let mut rest = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
