@@ -20,6 +20,7 @@ pub mod open;
 pub mod output;
 pub mod packet;
 pub mod render;
+pub mod scan;
 pub mod state;
 pub mod timeline;
 pub mod value;

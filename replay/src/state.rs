@@ -12,7 +12,7 @@ use std::io::{Read, Seek};
 use stillframe_format::event::{Body, Loss, Stream};
 use stillframe_format::header::TargetInfo;
 use stillframe_format::layout::{START_STATE, STATE, slice_member};
-use stillframe_format::reader::{Bundle, Slice};
+use stillframe_format::reader::{Bundle, Slice, Streams};
 use stillframe_format::snapshot::{DescriptorInfo, MountInfo, ProcessInfo, SocketInfo};
 use stillframe_format::state::{Start, State};
 
@@ -44,32 +44,50 @@ pub fn at<R: Read + Seek>(timeline: &mut Timeline<R>, place: Place) -> Found {
         damages: Vec::new(),
     };
     for index in first..last {
-        match timeline.slice(index) {
-            Some(Ok(slice)) => fold(&mut found, slice, place),
-            Some(Err(damage)) => {
-                let damage = damage.clone();
-                found.state.apply(damage.to, &hole(&damage));
-                found.damages.push(damage);
-            }
-            None => {}
+        if let Err(damage) = fold(timeline, &mut found, index, index + 1 == last, place) {
+            found.state.apply(damage.to, &hole(&damage));
+            found.damages.push(damage);
         }
     }
     found
 }
 
-fn fold(found: &mut Found, slice: &Slice, place: Place) {
-    found.after = slice.ledger.first.saturating_sub(1);
-    for event in &slice.events {
-        let is_within = match place {
-            Place::Event(num) => event.num <= num,
-            Place::Time(time) => event.time <= time,
-        };
-        if !is_within {
-            return;
-        }
-        found.state.apply(event.time, &event.body);
-        found.after = event.num;
+/// Goes over a slice. Only in the last one it matters how far.
+fn fold<R: Read + Seek>(
+    timeline: &mut Timeline<R>,
+    found: &mut Found,
+    index: usize,
+    is_last: bool,
+    place: Place,
+) -> Result<(), Damage> {
+    let Some(info) = timeline.bundle().slices().get(index).cloned() else {
+        return Ok(());
+    };
+    let streams = if is_last { Streams::TIMES } else { State::streams() };
+    if !is_last && !streams.are_in(&info) {
+        found.after = info.first.saturating_add(info.events).saturating_sub(1);
+        return Ok(());
     }
+    let after = timeline
+        .bundle_mut()
+        .slice_bytes(index)
+        .and_then(|bytes| bytes.open(streams))
+        .and_then(|part| {
+            found.state.apply_part(&part, |num, time| match place {
+                Place::Event(last) => num > last,
+                Place::Time(last) => time > last,
+            })
+        })
+        .map_err(|error| Damage {
+            slice: info.number,
+            first: info.first,
+            events: info.events,
+            from: info.from,
+            to: info.to,
+            problem: error.to_string(),
+        })?;
+    found.after = after;
+    Ok(())
 }
 
 /// What a slice that cannot be read means for a state: calls and process events may be missing.
@@ -96,9 +114,17 @@ fn base<R: Read + Seek>(timeline: &mut Timeline<R>, last: usize) -> (usize, Stat
             continue;
         }
         // An unreadable checkpoint is no hole in the events: an older one serves as well.
-        if let Some(Ok(slice)) = timeline.slice(index)
-            && let Some(state) = checkpoint(slice).and_then(Result::ok)
-        {
+        let state = timeline
+            .bundle_mut()
+            .slice_bytes(index)
+            .and_then(|bytes| bytes.open(Streams::default()))
+            .and_then(|part| {
+                let what = slice_member(part.info().number, STATE);
+                part.member(STATE)?
+                    .map(|bytes| State::decode(&what, bytes))
+                    .transpose()
+            });
+        if let Ok(Some(state)) = state {
             return (index, state);
         }
     }

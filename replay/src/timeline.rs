@@ -4,8 +4,10 @@
 //! after it is read on.
 
 mod cursor;
+mod search;
 
 pub use cursor::{Cursor, Step};
+pub use search::{Found, Search};
 
 use crate::moment::Place;
 use std::io::{Read, Seek};

@@ -7,11 +7,13 @@ mod command;
 mod demo;
 mod interrupt;
 mod licences;
+mod synth;
 mod test;
 mod workspace;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Stillframe's chores.
@@ -37,6 +39,21 @@ enum Chore {
         /// Put the table into docs/performance.md.
         #[arg(long)]
         write: bool,
+    },
+    /// Make up a large bundle, always the same for a seed, to test and measure replay with.
+    Synth {
+        /// Bytes of all its members, uncompressed: 500MiB, 2GiB.
+        #[arg(long, default_value = "2GiB", value_parser = |text: &str| synth::size(text).map_err(|error| format!("{error:#}")))]
+        size: u64,
+        /// Calls a second, which decides how large a slice is; by default as many as a size needs, at most 50,000.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=200_000))]
+        rate: Option<u64>,
+        /// Another number, another bundle.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The file that is written.
+        #[arg(short, long)]
+        output: PathBuf,
     },
     /// Rebuild the BPF objects from their sources.
     Bpf {
@@ -84,6 +101,12 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Bed(BedChore::Run { command }) => bed::run(&command),
         Chore::Demo => demo::run(),
         Chore::Bench { rounds, write } => bench::run(rounds, write),
+        Chore::Synth {
+            size,
+            rate,
+            seed,
+            output,
+        } => synth::run(size, rate, seed, &output),
         Chore::Bpf { check } => bpf::rebuild(check),
         Chore::Test { all } => test::run(all),
     }
