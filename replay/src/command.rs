@@ -7,6 +7,8 @@ mod export;
 mod fields;
 mod info;
 mod logs;
+mod manners;
+mod question;
 mod salvage;
 mod state;
 mod step;
@@ -109,12 +111,20 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Step(options) => step::run(&options),
         Command::State(options) => state::run(&options),
         Command::Logs(options) => logs::run(&options),
+        Command::Summary(options) => question::summary(&options),
+        Command::Top(options) => question::top(&options),
+        Command::Slowest(options) => question::slowest(&options),
+        Command::Errors(options) => question::errors(&options),
+        Command::Tree(options) => question::tree(&options),
+        Command::Timeline(options) => question::timeline(&options),
         Command::Verify(options) => verify::run(&options),
         Command::Digest(options) => digest::run(&options),
         Command::Cut(options) => cut::run(&options),
         Command::Salvage(options) => salvage::run(&options),
         Command::Export(options) => export::run(&options),
         Command::Fields(options) => fields::run(&options),
+        Command::Completions(options) => manners::completions(&options),
+        Command::Man(options) => manners::man(&options),
     }
 }
 

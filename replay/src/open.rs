@@ -270,6 +270,31 @@ pub(crate) fn for_each_start_member<R: Read + Seek>(
     }
 }
 
+/// Visits the members behind the last slice, one frame in memory at a time. What is damaged is passed over.
+pub(crate) fn for_each_end_member<R: Read + Seek>(
+    bundle: &mut Bundle<R>,
+    mut visit: impl FnMut(&str, &[u8]),
+) {
+    let behind = bundle
+        .slices()
+        .last()
+        .map_or(0, |slice| slice.offset.saturating_add(slice.len));
+    let places: Vec<_> = bundle
+        .frames()
+        .iter()
+        .copied()
+        .filter(|place| place.offset >= behind)
+        .collect();
+    for place in places {
+        let Ok(content) = bundle.frame_content(place) else {
+            continue;
+        };
+        for member in entry::members(&content).unwrap_or_default() {
+            visit(member.name, member.content);
+        }
+    }
+}
+
 /// How far a bundle is good, in words; `None` when it is complete.
 #[must_use]
 pub fn shortfall(condition: &Condition, context: &Context) -> Option<String> {
