@@ -22,7 +22,7 @@ use std::time::Duration;
 use stillframe_format::event::KernelMessage;
 use stillframe_format::header::SourceOutcome;
 use stillframe_format::time::Anchor;
-use stillframe_format::{Body, Draft};
+use stillframe_format::{Body, Draft, Stream};
 
 /// The look-back of container logs has no option of its own: a page of it tells what went before.
 const LOGS_LOOKBACK: usize = 4 << 20;
@@ -44,6 +44,18 @@ impl Handles {
     #[must_use]
     pub fn open_calls(&self) -> Vec<stillframe_format::event::OpenCall> {
         self.open_calls.as_ref().map(OpenCalls::list).unwrap_or_default()
+    }
+
+    /// The streams that miss what a container does before it is added.
+    #[must_use]
+    pub fn streams(&self) -> Vec<Stream> {
+        let mut streams = Vec::new();
+        if self.syscalls.is_some() {
+            streams.extend([Stream::Syscall, Stream::Process]);
+        }
+        streams.extend(self.packets.as_ref().map(|_| Stream::Packet));
+        streams.extend(self.block.as_ref().map(|_| Stream::Block));
+        streams
     }
 
     /// Adds a container that was started.

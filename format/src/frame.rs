@@ -107,9 +107,9 @@ impl FrameWalk {
         let mut header = 5usize;
         if !single {
             let window = *start.get(header).ok_or_else(cut)?;
-            if u32::from(window >> 3) + 10 > WINDOW_LOG_MAX {
-                return Err(bad("its window is too large"));
-            }
+            // RFC 8878, 3.1.1.1.2: an exponent, and eighths on top of it.
+            let base = 1u64 << (10 + (window >> 3));
+            check_window(base + base / 8 * u64::from(window & 0b111))?;
             header += 1;
         }
         let width = match (descriptor >> 6, single) {
@@ -133,6 +133,9 @@ impl FrameWalk {
                 size,
                 limit: FRAME_MAX as u64,
             });
+        }
+        if single {
+            check_window(size)?;
         }
         Ok(Self {
             next: (header + width) as u64,
@@ -173,6 +176,18 @@ impl FrameWalk {
         }
         Ok(Some(self.next + if self.checksum { 4 } else { 0 }))
     }
+}
+
+fn check_window(size: u64) -> Result<(), ReadError> {
+    let limit = 1 << WINDOW_LOG_MAX;
+    if size <= limit {
+        return Ok(());
+    }
+    Err(ReadError::Limit {
+        what: "window of a frame".to_owned(),
+        size,
+        limit,
+    })
 }
 
 /// Decompresses exactly one frame, all of `frame`, into at most [`FRAME_MAX`] bytes.

@@ -19,6 +19,7 @@ pub mod moment;
 pub mod open;
 pub mod output;
 pub mod packet;
+pub mod question;
 pub mod render;
 pub mod scan;
 pub mod state;

@@ -14,7 +14,7 @@ use std::io::{Read, Seek};
 use std::ops::ControlFlow;
 use stillframe_format::event::{Body, Loss, Stream};
 use stillframe_format::header::TargetInfo;
-use stillframe_format::layout::{STATE, slice_member};
+use stillframe_format::layout::{START_STATE, STATE, slice_member};
 use stillframe_format::ledger::SliceInfo;
 use stillframe_format::reader::{Bundle, Slice, Streams};
 use stillframe_format::snapshot::{DescriptorInfo, MountInfo, ProcessInfo, SocketInfo};
@@ -131,7 +131,9 @@ fn base<R: Read + Seek>(timeline: &mut Timeline<R>, last: usize) -> (usize, Stat
             return (index, state);
         }
     }
-    (0, start(timeline.bundle_mut()))
+    let bundle = timeline.bundle_mut();
+    let cut = cut_state(bundle);
+    (0, cut.unwrap_or_else(|| start(bundle)))
 }
 
 /// The checkpoint of a slice: the state before its first event.
@@ -140,6 +142,17 @@ pub fn checkpoint(slice: &Slice) -> Option<Result<State, String>> {
     let bytes = slice.checkpoint.as_deref()?;
     let what = slice_member(slice.ledger.slice, STATE);
     Some(State::decode(&what, bytes).map_err(|error| error.to_string()))
+}
+
+/// The state before the first event of a bundle that was cut out of another.
+pub fn cut_state<R: Read + Seek>(bundle: &mut Bundle<R>) -> Option<State> {
+    let mut found = None;
+    open::for_each_start_member(bundle, |name, content| {
+        if name == START_STATE {
+            found = State::decode(name, content).ok();
+        }
+    });
+    found
 }
 
 /// The state that the snapshot at the start tells. What cannot be read of it is not there.
@@ -204,6 +217,14 @@ pub struct Proof {
 }
 
 impl Proof {
+    /// Begins with the state that a bundle gives before the first event of a slice: a cut one in its start.
+    #[must_use]
+    pub fn before(slice: u32, state: State) -> Self {
+        Self {
+            behind: slice.checked_sub(1).map(|before| (before, state)),
+        }
+    }
+
     /// Goes over a sound slice. Gives what is wrong with its checkpoint.
     pub fn slice(&mut self, slice: &Slice) -> Option<String> {
         let number = slice.ledger.slice;

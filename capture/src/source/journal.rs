@@ -425,11 +425,15 @@ impl Ending {
         if is_past || is_settled && self.last.elapsed() >= QUIET {
             return Some(None);
         }
-        if self.begin.elapsed() < DRAIN {
+        // One that has just been started again, or is about to be, still owes what was written meanwhile.
+        let limit = if is_settled { DRAIN } else { 2 * DRAIN };
+        if self.begin.elapsed() < limit {
             return None;
         }
         Some(if follower.is_none() {
             Some("journalctl-gone")
+        } else if !is_settled {
+            Some("stopped")
         } else if self.last > self.begin && self.last.elapsed() < QUIET && newest < self.time {
             Some("stopped")
         } else {
