@@ -6,12 +6,16 @@ pub use table::{Part, Row, rows, text};
 
 use crate::moment::Place;
 use crate::open;
+use crate::scan;
 use crate::timeline::{Damage, Timeline};
 use serde::de::DeserializeOwned;
+use std::convert::Infallible;
 use std::io::{Read, Seek};
+use std::ops::ControlFlow;
 use stillframe_format::event::{Body, Loss, Stream};
 use stillframe_format::header::TargetInfo;
 use stillframe_format::layout::{START_STATE, STATE, slice_member};
+use stillframe_format::ledger::SliceInfo;
 use stillframe_format::reader::{Bundle, Slice, Streams};
 use stillframe_format::snapshot::{DescriptorInfo, MountInfo, ProcessInfo, SocketInfo};
 use stillframe_format::state::{Start, State};
@@ -43,51 +47,50 @@ pub fn at<R: Read + Seek>(timeline: &mut Timeline<R>, place: Place) -> Found {
         after: 0,
         damages: Vec::new(),
     };
-    for index in first..last {
-        if let Err(damage) = fold(timeline, &mut found, index, index + 1 == last, place) {
-            found.state.apply(damage.to, &hole(&damage));
-            found.damages.push(damage);
+    let last_number = slices_before(timeline, last);
+    let first_number = slices_before(timeline, first + 1);
+    let streams = |info: &SliceInfo| {
+        // Only in the last one it matters how far.
+        if info.number == last_number {
+            Streams::TIMES
+        } else {
+            State::streams()
         }
+    };
+    let folded = scan::slices(
+        timeline.bundle_mut(),
+        |info| (first_number..=last_number).contains(&info.number),
+        |bytes| bytes.open(streams(bytes.info())),
+        |info, part| {
+            let folded = part.and_then(|part| {
+                found.state.apply_part(&part, |num, time| match place {
+                    Place::Event(last) => num > last,
+                    Place::Time(last) => time > last,
+                })
+            });
+            match folded {
+                Ok(after) => found.after = after,
+                Err(error) => {
+                    let damage = Damage::new(info, &error);
+                    found.state.apply(damage.to, &hole(&damage));
+                    found.damages.push(damage);
+                }
+            }
+            Ok::<_, Infallible>(ControlFlow::Continue(()))
+        },
+    );
+    match folded {
+        Ok(()) => found,
+        Err(never) => match never {},
     }
-    found
 }
 
-/// Goes over a slice. Only in the last one it matters how far.
-fn fold<R: Read + Seek>(
-    timeline: &mut Timeline<R>,
-    found: &mut Found,
-    index: usize,
-    is_last: bool,
-    place: Place,
-) -> Result<(), Damage> {
-    let Some(info) = timeline.bundle().slices().get(index).cloned() else {
-        return Ok(());
-    };
-    let streams = if is_last { Streams::TIMES } else { State::streams() };
-    if !is_last && !streams.are_in(&info) {
-        found.after = info.first.saturating_add(info.events).saturating_sub(1);
-        return Ok(());
-    }
-    let after = timeline
-        .bundle_mut()
-        .slice_bytes(index)
-        .and_then(|bytes| bytes.open(streams))
-        .and_then(|part| {
-            found.state.apply_part(&part, |num, time| match place {
-                Place::Event(last) => num > last,
-                Place::Time(last) => time > last,
-            })
-        })
-        .map_err(|error| Damage {
-            slice: info.number,
-            first: info.first,
-            events: info.events,
-            from: info.from,
-            to: info.to,
-            problem: error.to_string(),
-        })?;
-    found.after = after;
-    Ok(())
+/// The number of the last of the first `count` slices; 0 where there is none.
+fn slices_before<R: Read + Seek>(timeline: &Timeline<R>, count: usize) -> u32 {
+    let slices = timeline.bundle().slices();
+    let last = count.min(slices.len()).checked_sub(1);
+    last.and_then(|last| slices.get(last))
+        .map_or(0, |slice| slice.number)
 }
 
 /// What a slice that cannot be read means for a state: calls and process events may be missing.

@@ -5,6 +5,7 @@ mod bench;
 mod bpf;
 mod command;
 mod demo;
+mod fuzz;
 mod interrupt;
 mod licences;
 mod synth;
@@ -40,6 +41,14 @@ enum Chore {
         #[arg(long)]
         write: bool,
     },
+    /// Run every parser on bytes that a fuzzer makes up.
+    Fuzz {
+        /// How long each target runs.
+        #[arg(short, long, default_value = "60s", value_parser = |text: &str| fuzz::seconds(text).map_err(|error| format!("{error:#}")))]
+        time: u64,
+        /// Only these targets.
+        targets: Vec<String>,
+    },
     /// Make up a large bundle, always the same for a seed, to test and measure replay with.
     Synth {
         /// Bytes of all its members, uncompressed: 500MiB, 2GiB.
@@ -63,7 +72,7 @@ enum Chore {
     },
     /// Every check that a change must pass. Needs root: brings up the test bed, and takes it down again.
     Test {
-        /// Also what takes long: other targets.
+        /// Also what takes long: other targets, fuzzing.
         #[arg(long)]
         all: bool,
     },
@@ -101,6 +110,7 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Bed(BedChore::Run { command }) => bed::run(&command),
         Chore::Demo => demo::run(),
         Chore::Bench { rounds, write } => bench::run(rounds, write),
+        Chore::Fuzz { time, targets } => fuzz::run(time, &targets),
         Chore::Synth {
             size,
             rate,

@@ -1,7 +1,7 @@
 //! `cargo xtask synth`: large made-up bundles, realistic and always the same for a seed, for tests and measurements.
 //!
 //! They go through the format's own writer, in the way that capture's recorder goes: a slice is sorted, folded into the
-//! state, which names descriptors, sealed and written; every tenth slice holds a checkpoint.
+//! state, which names descriptors, sealed and written; checkpoints stand where capture's would.
 
 mod host;
 mod random;
@@ -30,6 +30,7 @@ const SLICE: u64 = 1_000_000_000;
 const LEVEL: i32 = 1;
 /// As capture has it.
 const CHECKPOINT_EVERY: u32 = 10;
+const CHECKPOINT_EVENTS: u64 = 150_000;
 /// A call takes about so many bytes of members.
 const BYTES_A_CALL: u64 = 130;
 
@@ -106,8 +107,8 @@ pub(crate) fn bundle<W: Write>(out: W, size: u64, rate: Option<u64>, seed: u64) 
         .flat_map(|(index, container)| work::threads(index, container, host::BOOT))
         .collect();
     let mut from = host::BOOT;
-    let (mut written, mut since_checkpoint) = (0u64, CHECKPOINT_EVERY);
-    let mut events = 0u64;
+    let (mut written, mut events) = (0u64, 0u64);
+    let (mut since_checkpoint, mut events_since) = (CHECKPOINT_EVERY, 0u64);
     while written < size {
         interrupt::check()?;
         let number = writer.next_slice();
@@ -141,13 +142,14 @@ pub(crate) fn bundle<W: Write>(out: W, size: u64, rate: Option<u64>, seed: u64) 
         content.open.sort_by_key(|call| (call.task.pid, call.task.tid));
         content.anchors = vec![host::anchor(from + 1, streams.stepped)];
 
-        let checkpoint = if since_checkpoint >= CHECKPOINT_EVERY {
-            since_checkpoint = 0;
+        let checkpoint = if since_checkpoint >= CHECKPOINT_EVERY || events_since >= CHECKPOINT_EVENTS {
+            (since_checkpoint, events_since) = (0, 0);
             Some(state.encode(layout::STATE)?)
         } else {
             None
         };
         since_checkpoint += 1;
+        events_since += content.events() as u64;
         let runs = slice::runs(&content);
         let names = state.fold(&content, &runs);
         let sealed = slice::seal(number, &content, &runs, &names, checkpoint)?;

@@ -58,20 +58,12 @@ impl<R: Read + Seek> Timeline<R> {
         let wanted = |info: &SliceInfo| {
             streams.are_in(info) && search.range.may_hold(info.first, info.events, info.to)
         };
-        let damage = |info: &SliceInfo, error: ReadError| Damage {
-            slice: info.number,
-            first: info.first,
-            events: info.events,
-            from: info.from,
-            to: info.to,
-            problem: error.to_string(),
-        };
         let Some(mut left) = search.limit else {
             return scan::slices(
                 self.bundle_mut(),
                 wanted,
                 |bytes| search.look(bytes, streams),
-                |info, found| take(found.map_err(|error| damage(info, error))),
+                |info, found| take(found.map_err(|error| Damage::new(info, &error))),
             );
         };
         // A few events are found soon: reading ahead would only cost.
@@ -94,7 +86,7 @@ impl<R: Read + Seek> Timeline<R> {
                 .slice_bytes(index)
                 .and_then(|bytes| search.look(&bytes, streams));
             left = left.saturating_sub(found.as_ref().map_or(0, |found| found.matched));
-            if take(found.map_err(|error| damage(&info, error)))?.is_break() {
+            if take(found.map_err(|error| Damage::new(&info, &error)))?.is_break() {
                 break;
             }
         }
