@@ -32,8 +32,9 @@ const SLICE_TIME: Duration = Duration::from_secs(1);
 const LAG: Duration = Duration::from_millis(300);
 /// What is kept free for the end, of a bundle that has a size to keep to.
 const LARGEST_ROOM: u64 = 2 << 20;
-/// Every so many slices hold a checkpoint: a seek folds at most that many.
+/// Every so many slices hold a checkpoint, and a slice behind so many events: a seek folds at most that.
 const CHECKPOINT_EVERY: u32 = 10;
+const CHECKPOINT_EVENTS: u64 = 150_000;
 
 /// Seals slices and writes them.
 pub struct Recorder<W: Write> {
@@ -46,6 +47,7 @@ pub struct Recorder<W: Write> {
     /// Reads the clocks; tests have clocks of their own.
     clocks: fn() -> Anchor,
     since_checkpoint: u32,
+    events_since_checkpoint: u64,
     losses: BTreeMap<&'static str, u64>,
     /// Bytes of the bundle, about.
     limit: u64,
@@ -65,6 +67,7 @@ impl<W: Write> Recorder<W> {
             anchor,
             clocks: clock::anchor,
             since_checkpoint: CHECKPOINT_EVERY,
+            events_since_checkpoint: 0,
             losses: BTreeMap::new(),
             limit,
             unwritten: BTreeMap::new(),
@@ -148,7 +151,9 @@ impl<W: Write> Recorder<W> {
 
     fn write(&mut self, content: SliceContent) -> Result<(), WriteError> {
         let number = self.writer.next_slice();
-        let checkpoint = if self.since_checkpoint >= CHECKPOINT_EVERY {
+        let is_due =
+            self.since_checkpoint >= CHECKPOINT_EVERY || self.events_since_checkpoint >= CHECKPOINT_EVENTS;
+        let checkpoint = if is_due {
             Some(self.state.encode(layout::STATE)?)
                 // One that is too large for a member is left out: checkpoints are hints.
                 .filter(|bytes| bytes.len() <= layout::MEMBER_MAX)
@@ -164,11 +169,13 @@ impl<W: Write> Recorder<W> {
             return Err(error);
         }
         self.from = content.to;
-        self.since_checkpoint = if has_checkpoint {
-            1
-        } else {
-            self.since_checkpoint.saturating_add(1)
-        };
+        if has_checkpoint {
+            (self.since_checkpoint, self.events_since_checkpoint) = (0, 0);
+        }
+        self.since_checkpoint = self.since_checkpoint.saturating_add(1);
+        self.events_since_checkpoint = self
+            .events_since_checkpoint
+            .saturating_add(content.events() as u64);
         Ok(())
     }
 

@@ -3,9 +3,11 @@
 //! The seek table and the index are hints. They are used when they fit the file and each other, and each slice is
 //! checked against its own ledger when it is read; otherwise the file is walked from its start.
 
+mod part;
 mod slice;
 pub(crate) mod storage;
 
+pub use part::{SliceBytes, SlicePart, Streams};
 pub use slice::Slice;
 
 use crate::entry;
@@ -644,13 +646,13 @@ fn check_index(index: &Index, frames: &[FramePlace], gaps: &[Gap]) -> Result<(),
 pub(crate) fn check_listed(
     what: &str,
     listed: &[MemberRecord],
-    found: &[entry::Entry<'_>],
+    found: &[impl Named],
 ) -> Result<(), ReadError> {
     let same = listed.len() == found.len()
         && listed
             .iter()
             .zip(found)
-            .all(|(record, member)| record.name == member.name && record.size == member.content.len() as u64);
+            .all(|(record, member)| record.name == member.name() && record.size == member.size() as u64);
     if same {
         Ok(())
     } else {
@@ -658,5 +660,31 @@ pub(crate) fn check_listed(
             what,
             "its members are not those that its ledger lists",
         ))
+    }
+}
+
+/// A member, as far as a ledger lists it.
+pub(crate) trait Named {
+    fn name(&self) -> &str;
+    fn size(&self) -> usize;
+}
+
+impl Named for entry::Entry<'_> {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn size(&self) -> usize {
+        self.content.len()
+    }
+}
+
+impl Named for (String, usize) {
+    fn name(&self) -> &str {
+        &self.0
+    }
+
+    fn size(&self) -> usize {
+        self.1
     }
 }

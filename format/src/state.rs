@@ -9,6 +9,7 @@ mod address;
 mod call;
 mod effect;
 mod fold;
+mod seek;
 mod start;
 
 pub use start::Start;

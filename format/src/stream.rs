@@ -14,7 +14,7 @@ mod process;
 mod syscall;
 mod text;
 
-pub use syscall::{Names, encode as encode_syscalls};
+pub use syscall::{Names, SyscallColumns, SyscallFacts, encode as encode_syscalls};
 
 use crate::BootTime;
 use crate::column::Layout;
@@ -84,7 +84,7 @@ pub fn decode(stream: Stream, folder: &str, members: &[Entry<'_>]) -> Result<Vec
     let bodies = match stream {
         Stream::Clock | Stream::Loss => mark::decode(stream, &name, events)?,
         Stream::Process => process::decode(&name, &segment, events)?,
-        Stream::Syscall => syscall::decode(&name, &segment, events)?,
+        Stream::Syscall => syscall::decode(&name, &segment)?,
         Stream::Packet => packet::decode(&name, &segment, events, raw)?,
         Stream::Block => block::decode(&name, &segment, events)?,
         Stream::Journal | Stream::Kernel | Stream::Engine | Stream::Log => {

@@ -15,6 +15,7 @@
 //! false, `!=` included; `not` in front of it makes it true. A field alone asks whether the event has it; a flag
 //! alone whether it is true. Of several values at once (`tcp.port`) one is enough.
 
+pub mod columns;
 mod eval;
 mod lex;
 mod parse;

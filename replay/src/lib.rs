@@ -21,6 +21,7 @@ pub mod output;
 pub mod packet;
 pub mod question;
 pub mod render;
+pub mod scan;
 pub mod state;
 pub mod timeline;
 pub mod value;

@@ -6,13 +6,17 @@ pub use table::{Part, Row, rows, text};
 
 use crate::moment::Place;
 use crate::open;
+use crate::scan;
 use crate::timeline::{Damage, Timeline};
 use serde::de::DeserializeOwned;
+use std::convert::Infallible;
 use std::io::{Read, Seek};
+use std::ops::ControlFlow;
 use stillframe_format::event::{Body, Loss, Stream};
 use stillframe_format::header::TargetInfo;
 use stillframe_format::layout::{START_STATE, STATE, slice_member};
-use stillframe_format::reader::{Bundle, Slice};
+use stillframe_format::ledger::SliceInfo;
+use stillframe_format::reader::{Bundle, Slice, Streams};
 use stillframe_format::snapshot::{DescriptorInfo, MountInfo, ProcessInfo, SocketInfo};
 use stillframe_format::state::{Start, State};
 
@@ -43,33 +47,50 @@ pub fn at<R: Read + Seek>(timeline: &mut Timeline<R>, place: Place) -> Found {
         after: 0,
         damages: Vec::new(),
     };
-    for index in first..last {
-        match timeline.slice(index) {
-            Some(Ok(slice)) => fold(&mut found, slice, place),
-            Some(Err(damage)) => {
-                let damage = damage.clone();
-                found.state.apply(damage.to, &hole(&damage));
-                found.damages.push(damage);
-            }
-            None => {}
+    let last_number = slices_before(timeline, last);
+    let first_number = slices_before(timeline, first + 1);
+    let streams = |info: &SliceInfo| {
+        // Only in the last one it matters how far.
+        if info.number == last_number {
+            Streams::TIMES
+        } else {
+            State::streams()
         }
+    };
+    let folded = scan::slices(
+        timeline.bundle_mut(),
+        |info| (first_number..=last_number).contains(&info.number),
+        |bytes| bytes.open(streams(bytes.info())),
+        |info, part| {
+            let folded = part.and_then(|part| {
+                found.state.apply_part(&part, |num, time| match place {
+                    Place::Event(last) => num > last,
+                    Place::Time(last) => time > last,
+                })
+            });
+            match folded {
+                Ok(after) => found.after = after,
+                Err(error) => {
+                    let damage = Damage::new(info, &error);
+                    found.state.apply(damage.to, &hole(&damage));
+                    found.damages.push(damage);
+                }
+            }
+            Ok::<_, Infallible>(ControlFlow::Continue(()))
+        },
+    );
+    match folded {
+        Ok(()) => found,
+        Err(never) => match never {},
     }
-    found
 }
 
-fn fold(found: &mut Found, slice: &Slice, place: Place) {
-    found.after = slice.ledger.first.saturating_sub(1);
-    for event in &slice.events {
-        let is_within = match place {
-            Place::Event(num) => event.num <= num,
-            Place::Time(time) => event.time <= time,
-        };
-        if !is_within {
-            return;
-        }
-        found.state.apply(event.time, &event.body);
-        found.after = event.num;
-    }
+/// The number of the last of the first `count` slices; 0 where there is none.
+fn slices_before<R: Read + Seek>(timeline: &Timeline<R>, count: usize) -> u32 {
+    let slices = timeline.bundle().slices();
+    let last = count.min(slices.len()).checked_sub(1);
+    last.and_then(|last| slices.get(last))
+        .map_or(0, |slice| slice.number)
 }
 
 /// What a slice that cannot be read means for a state: calls and process events may be missing.
@@ -96,9 +117,17 @@ fn base<R: Read + Seek>(timeline: &mut Timeline<R>, last: usize) -> (usize, Stat
             continue;
         }
         // An unreadable checkpoint is no hole in the events: an older one serves as well.
-        if let Some(Ok(slice)) = timeline.slice(index)
-            && let Some(state) = checkpoint(slice).and_then(Result::ok)
-        {
+        let state = timeline
+            .bundle_mut()
+            .slice_bytes(index)
+            .and_then(|bytes| bytes.open(Streams::default()))
+            .and_then(|part| {
+                let what = slice_member(part.info().number, STATE);
+                part.member(STATE)?
+                    .map(|bytes| State::decode(&what, bytes))
+                    .transpose()
+            });
+        if let Ok(Some(state)) = state {
             return (index, state);
         }
     }

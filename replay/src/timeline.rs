@@ -4,13 +4,16 @@
 //! after it is read on.
 
 mod cursor;
+mod search;
 
 pub use cursor::{Cursor, Step};
+pub use search::{Found, Search};
 
 use crate::moment::Place;
 use std::io::{Read, Seek};
 use std::ops::{ControlFlow, RangeInclusive};
 use stillframe_format::BootTime;
+use stillframe_format::error::ReadError;
 use stillframe_format::event::Event;
 use stillframe_format::ledger::SliceInfo;
 use stillframe_format::reader::{Bundle, Slice};
@@ -30,6 +33,21 @@ pub struct Damage {
     pub to: BootTime,
     /// What is wrong with it.
     pub problem: String,
+}
+
+impl Damage {
+    /// A slice that `error` keeps from being read.
+    #[must_use]
+    pub fn new(info: &SliceInfo, error: &ReadError) -> Self {
+        Self {
+            slice: info.number,
+            first: info.first,
+            events: info.events,
+            from: info.from,
+            to: info.to,
+            problem: error.to_string(),
+        }
+    }
 }
 
 /// What stands in the order.
@@ -127,14 +145,10 @@ impl<R: Read + Seek> Timeline<R> {
             let info = self.bundle.slices().get(index)?.clone();
             // The old one goes first: never two in memory.
             self.loaded = None;
-            let read = self.bundle.slice(index).map_err(|error| Damage {
-                slice: info.number,
-                first: info.first,
-                events: info.events,
-                from: info.from,
-                to: info.to,
-                problem: error.to_string(),
-            });
+            let read = self
+                .bundle
+                .slice(index)
+                .map_err(|error| Damage::new(&info, &error));
             self.loaded = Some((index, read));
         }
         self.loaded.as_ref().map(|(_, read)| read.as_ref())

@@ -7,7 +7,7 @@ mod targets;
 
 use crate::bed::{self, Bed};
 use crate::command::{self, Terminal};
-use crate::{bpf, interrupt, licences, workspace};
+use crate::{bpf, fuzz, interrupt, licences, workspace};
 use anyhow::{Context as _, Result, bail};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -136,6 +136,7 @@ const HEAVY: &[(&str, Lane)] = &[
     ("replay for 64-bit Arm", || {
         targets::build("aarch64-unknown-linux-gnu")
     }),
+    ("fuzzing", || fuzz::run(10, &[])),
 ];
 
 fn cargo(words: &[&str], variables: &[(&str, &str)]) -> Result<()> {

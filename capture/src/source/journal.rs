@@ -5,7 +5,7 @@
 //! `--unit` decides what belongs to one: its processes' messages, and those of systemd about it.
 
 mod child;
-mod entries;
+pub(crate) mod entries;
 
 use crate::clock;
 use crate::source::{Outbox, Report, Source, SourceError, Stop};
