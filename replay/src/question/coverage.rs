@@ -43,9 +43,7 @@ pub struct Lost {
 pub struct Coverage {
     /// How far the bundle is good, in words, when it is not complete.
     pub shortfall: Option<String>,
-    /// Events that lie in the range.
-    pub seen: u64,
-    /// Events of them that the filter matches.
+    /// Events of the range that the filter matches.
     pub matched: u64,
     /// Holes in the range, by stream: they are counted whatever the filter says.
     pub lost: BTreeMap<Stream, Lost>,
@@ -67,9 +65,8 @@ impl Coverage {
         }
     }
 
-    /// Counts an event of the range.
+    /// Counts an event of the range; holes and steps of the clock come whether they match or not.
     pub fn event(&mut self, event: &Event, matches: bool) {
-        self.seen = self.seen.saturating_add(1);
         self.matched = self.matched.saturating_add(u64::from(matches));
         match &event.body {
             Body::Loss(loss) => self.loss(loss),
@@ -95,8 +92,8 @@ impl Coverage {
     }
 
     /// Notes a slice that cannot be read.
-    pub fn damage(&mut self, damage: &Damage) {
-        self.damages.push(damage.clone());
+    pub fn damage(&mut self, damage: Damage) {
+        self.damages.push(damage);
     }
 
     /// A hole is reported at its end: one that began inside the range may be told behind it.
@@ -201,7 +198,6 @@ impl Coverage {
         if let Some(shortfall) = &self.shortfall {
             object.insert("shortfall".to_owned(), shortfall.clone().into());
         }
-        object.insert("events".to_owned(), self.seen.into());
         object.insert("matched".to_owned(), self.matched.into());
         let lost: Vec<Value> = self
             .lost
