@@ -73,7 +73,7 @@ fn fold(found: &mut Found, slice: &Slice, place: Place) {
 }
 
 /// What a slice that cannot be read means for a state: calls and process events may be missing.
-fn hole(damage: &Damage) -> Body {
+pub(crate) fn hole(damage: &Damage) -> Body {
     Body::Loss(Loss {
         stream: Stream::Syscall,
         cause: "damaged".to_owned(),

@@ -58,6 +58,19 @@ pub fn parse(log: &str) -> Result<Threads> {
             bail!("no thread at the start of {line:?}");
         };
         let (_, text) = rest.split_once(' ').with_context(|| format!("no time in {line:?}"))?;
+        // A thread that executes takes over the id of the leader, whose own call ends there.
+        if let Some(thread) = text
+            .strip_prefix("+++ superseded by execve in pid ")
+            .and_then(|rest| rest.trim_end_matches(" +++").parse::<u32>().ok())
+        {
+            if let Some(start) = begun.remove(&tid) {
+                threads.calls.entry(tid).or_default().push(call(&format!("{start}) = ?"))?);
+            }
+            if let Some(start) = begun.remove(&thread) {
+                begun.insert(tid, start);
+            }
+            continue;
+        }
         if text.starts_with("---") || text.starts_with("+++") || text.starts_with("[ Process") {
             continue;
         }
@@ -70,7 +83,6 @@ pub fn parse(log: &str) -> Result<Threads> {
             let (name, end) = resumed
                 .split_once(" resumed>")
                 .with_context(|| format!("what is resumed? {line:?}"))?;
-            // A thread that executes takes over the id of the leader, and strace resumes it under that.
             let start = begun.remove(&tid).unwrap_or_else(|| format!("{name}("));
             format!("{start}{end}")
         } else {
@@ -152,6 +164,30 @@ fn walk(text: &str, mut on: impl FnMut(u8, usize)) {
     }
 }
 
+/// The text without what stands in angle brackets behind descriptors.
+fn bare(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::new();
+    let mut depth = 0_u32;
+    let mut quoted = false;
+    for (at, byte) in bytes.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|before| bytes.get(before)).copied();
+        match byte {
+            b'<' if !quoted && (depth > 0 || before.is_some_and(|byte| byte.is_ascii_digit() || byte == b'D')) => {
+                depth += 1;
+            }
+            b'>' if depth > 0 && before != Some(b'-') => depth -= 1,
+            b'"' if depth == 0 && before != Some(b'\\') => {
+                quoted = !quoted;
+                out.push(*byte);
+            }
+            _ if depth == 0 => out.push(*byte),
+            _ => {}
+        }
+    }
+    String::from_utf8_lossy(&out).replace("(deleted)", "")
+}
+
 /// Splits at the commas of the outermost level.
 fn arguments(text: &str) -> Vec<String> {
     if text.is_empty() {
@@ -175,7 +211,11 @@ fn arguments(text: &str) -> Vec<String> {
     out
 }
 
-/// A difference that is known and explained: of a call, at one of its arguments (from 1) or its result (0).
+/// The place of a difference in what a descriptor is called.
+const NAME: usize = usize::MAX;
+
+/// A difference that is known and explained: of a call, at one of its arguments (from 1), its result (0), or in the
+/// names of descriptors alone ([`NAME`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explained {
     /// The call; `*` for any.
@@ -207,6 +247,7 @@ pub fn explained(table: &str) -> Result<Vec<Explained>> {
             place: match *place {
                 "any" => None,
                 "result" => Some(0),
+                "name" => Some(NAME),
                 number => Some(number.parse().with_context(|| format!("no place: {line}"))?),
             },
             theirs: theirs.replace("\\|", "|"),
@@ -297,9 +338,11 @@ pub fn compare(theirs: &Threads, ours: &Threads, known: &[Explained]) -> Compari
 }
 
 fn is_known(known: &[Explained], used: &mut [usize], call: &str, place: usize, theirs: &str, ours: &str) -> bool {
+    // Names of descriptors stand in many places; all the rest has to be the same there.
+    let place = if bare(theirs) == bare(ours) { NAME } else { place };
     for (row, used) in known.iter().zip(used) {
         if (row.call == "*" || row.call == call)
-            && row.place.is_none_or(|other| other == place)
+            && row.place.map_or(place != NAME, |other| other == place)
             && theirs.contains(&row.theirs)
             && ours.contains(&row.ours)
         {
@@ -333,6 +376,15 @@ mod tests {
         assert_eq!(threads.calls[&13][0].text(), "read(3, \"x\", 1) = 1");
         assert_eq!(threads.calls[&13][1].value(), "?");
         assert_eq!(threads.calls[&14][0].text(), "pause() = ?");
+    }
+
+    #[test]
+    fn names_of_descriptors_are_told_apart() {
+        assert_eq!(bare("3</a<char 1:3>>"), "3");
+        assert_eq!(bare("[{fd=3<TCP:[1.2.3.4:5->6.7.8.9:1]>, events=POLLIN}]"), "[{fd=3, events=POLLIN}]");
+        assert_eq!(bare("AT_FDCWD</x>"), "AT_FDCWD");
+        assert_eq!(bare("3</x>(deleted)"), "3");
+        assert_eq!(bare("\"3<a>\""), "\"3<a>\"");
     }
 
     #[test]
