@@ -72,7 +72,11 @@ fn unknown<'a>(out: &mut String, mut names: impl Iterator<Item = &'a (u64, &'sta
     };
     let mut common = first.len();
     for (_, name) in names {
-        let same = first.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+        let same = first
+            .bytes()
+            .zip(name.bytes())
+            .take_while(|(a, b)| a == b)
+            .count();
         common = common.min(same);
     }
     let start = first.get(..common).and_then(|start| start.rfind('_'));
