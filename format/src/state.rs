@@ -12,6 +12,7 @@ mod fold;
 mod seek;
 mod start;
 
+pub use seek::Until;
 pub use start::Start;
 
 use crate::cbor;
