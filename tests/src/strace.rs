@@ -233,7 +233,7 @@ fn arguments(text: &str) -> Vec<String> {
 const NAME: usize = usize::MAX;
 
 /// A difference that is known and explained: of a call, at one of its arguments (from 1), its result (0), or in the
-/// names of descriptors alone ([`NAME`]).
+/// names of descriptors alone (`NAME`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explained {
     /// The call; `*` for any.

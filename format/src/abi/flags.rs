@@ -55,7 +55,13 @@ impl FlagSet {
             separate(&mut out);
             let _ = write!(out, "{rest:#x}");
             if nothing_named {
-                unknown(&mut out, self.values.iter().chain(self.bits));
+                // FASYNC is among the bits of O_…: the values tell better what the set is called.
+                let names = if self.values.is_empty() {
+                    self.bits
+                } else {
+                    self.values
+                };
+                unknown(&mut out, names.iter());
             }
         }
         if out.is_empty() {
