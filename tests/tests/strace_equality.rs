@@ -176,7 +176,9 @@ fn every_victim_reads_as_strace_reads_it() -> Result<()> {
     ];
     let run = watch(folder, &names)?;
     let list = differences()?;
-    let (needed, _) = list.split_once("\n## ").context("differences.md has two tables")?;
+    let (needed, _) = list
+        .split_once("\n## ")
+        .context("differences.md has two tables")?;
     let known = explained(needed)?;
     let comparison = compare(&run.theirs, &run.ours, &known);
     expect_equal("victims", &comparison)?;
