@@ -282,7 +282,7 @@ pub enum Layout {
     SigStack,
     /// The first 40 bytes of `siginfo_t`: what `waitid` tells.
     WaitInfo,
-    /// `struct sysinfo`, its first 88 bytes.
+    /// `struct sysinfo`.
     Sysinfo,
     /// `struct __user_cap_header_struct`.
     CapHeader,
@@ -334,8 +334,8 @@ impl Layout {
             Self::Rusage => 4 * word,
             Self::SigStack => 3 * word,
             Self::WaitInfo => 40,
-            Self::Sysinfo if abi == Abi::I386 => 60,
-            Self::Sysinfo => 88,
+            Self::Sysinfo if abi == Abi::I386 => 64,
+            Self::Sysinfo => 112,
             Self::CapHeader | Self::Pollfd => 8,
             Self::CapData => 24,
             Self::Iovec | Self::Utimbuf | Self::FilterProgram => 2 * word,

@@ -304,6 +304,10 @@ pub fn compare(theirs: &Threads, ours: &Threads, known: &[Explained]) -> Compari
                 ));
                 break;
             }
+            // A signal killed the thread before strace came to what the call filled in.
+            if line.result == "?" && other.result != "?" {
+                continue;
+            }
             if line.text() == other.text() {
                 out.same += 1;
                 continue;

@@ -91,6 +91,70 @@ fn expect_equal(what: &str, comparison: &Comparison) -> Result<()> {
     Ok(())
 }
 
+/// Real programs, each doing something of its own that ends.
+const PROGRAMS: &str = r#"
+cd "$1"
+bash -c 'for i in 1 2 3; do echo $i | cat > file$i; done; read x < file1; test -f file2 && echo "$x" > sum; ls | wc -l > count; (exit 3) || true'
+/usr/bin/python3 -c 'import os, subprocess, threading, socket, tempfile
+a, b = socket.socketpair()
+thread = threading.Thread(target=lambda: a.send(b.recv(9)))
+thread.start()
+a.send(b"x")
+thread.join()
+subprocess.run(["/bin/true"])
+with tempfile.TemporaryDirectory() as folder:
+    open(folder + "/f", "w").write("text")
+    os.listdir(folder)'
+if command -v git > /dev/null; then
+    export HOME="$1" GIT_CONFIG_NOSYSTEM=1
+    git init -q repository && cd repository && echo text > file && git add file
+    git -c user.name=a -c user.email=b@c commit -q -m message && git log > ../log; cd ..
+fi
+mkdir tree && for i in 1 2 3 4 5 6 7 8 9; do echo $i > tree/$i; done
+tar czf tree.tar.gz tree && mkdir out && tar xzf tree.tar.gz -C out
+perl -e 'open my $f, ">", "perl"; print $f "x" x 100; close $f; my $x = `echo hi`; exit 0'
+redis-server --port 0 --unixsocket "$1/redis" --save "" --daemonize no > redis.log & redis=$!
+for i in 1 2 3 4 5 6 7 8 9; do test -S redis && break; sleep 0.2; done
+redis-cli -s "$1/redis" set key value > /dev/null; redis-cli -s "$1/redis" get key > /dev/null
+redis-cli -s "$1/redis" shutdown nosave > /dev/null; wait $redis
+mkdir nginx
+printf 'daemon off; error_log error; pid pid; worker_processes 1; events {} http { access_log off; server { listen unix:%s/web; root %s/tree; } }' "$1" "$1" > nginx/conf
+nginx -p "$1/nginx" -c "$1/nginx/conf" > /dev/null 2>&1 & nginx=$!
+for i in 1 2 3 4 5 6 7 8 9; do test -S web && break; sleep 0.2; done
+if command -v curl > /dev/null; then curl -s --unix-socket "$1/web" http://x/1 > page; fi
+kill -QUIT $nginx; wait $nginx
+exit 0
+"#;
+
+#[test]
+#[ignore = "root"]
+fn real_programs_read_as_strace_reads_them() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let place = folder.path().join("p");
+    fs::create_dir(&place)?;
+    // The web server's worker drops its privileges, and has to come by.
+    tool("chmod", &["-R", "a+rx"]).arg(folder.path()).status()?;
+    let script = folder.path().join("script");
+    fs::write(&script, PROGRAMS)?;
+    let words = [
+        "sh",
+        script.to_str().context("a path")?,
+        place.to_str().context("a path")?,
+    ];
+    let run = watch(folder, &words)?;
+    let comparison = compare(&run.theirs, &run.ours, &explained(&differences()?)?);
+    expect_equal("real programs", &comparison)?;
+    run.bundle.expect_nothing_lost()?;
+    ensure!(comparison.calls > 10_000, "only {} calls", comparison.calls);
+    ensure!(
+        comparison.same * 100 > comparison.calls * 70,
+        "only {} of {} lines are strace's",
+        comparison.same,
+        comparison.calls
+    );
+    Ok(())
+}
+
 #[test]
 #[ignore = "root"]
 fn every_victim_reads_as_strace_reads_it() -> Result<()> {
@@ -100,13 +164,15 @@ fn every_victim_reads_as_strace_reads_it() -> Result<()> {
     fs::create_dir(&place)?;
     let names = [program.to_str().context("a path")?, "all", place.to_str().context("a path")?];
     let run = watch(folder, &names)?;
-    let known = explained(&differences()?)?;
+    let list = differences()?;
+    let (needed, _) = list.split_once("\n## ").context("differences.md has two tables")?;
+    let known = explained(needed)?;
     let comparison = compare(&run.theirs, &run.ours, &known);
     expect_equal("victims", &comparison)?;
     run.bundle.expect_nothing_lost()?;
-    ensure!(comparison.calls > 2_000, "only {} calls", comparison.calls);
+    ensure!(comparison.calls > 1_800, "only {} calls", comparison.calls);
     for (row, used) in known.iter().zip(&comparison.used) {
-        ensure!(*used > 0 || row.call == "*", "no longer a difference: {row:?}");
+        ensure!(*used > 0, "no longer a difference: {row:?}");
     }
     Ok(())
 }

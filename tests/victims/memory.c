@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/shm.h>
+#include <sys/uio.h>
 #include <sys/prctl.h>
 #include <termios.h>
 
@@ -143,3 +144,19 @@ VICTIM(int80_structures)
 	int80(146, words[1], (long)(words + 8), 1, 0, 0);
 }
 VICTIM(int80_exit) { int80(252, 6, 0, 0, 0, 0); }
+VICTIM(process_vm)
+{
+	char from[8] = "memory", to[8];
+	struct iovec local = { to, 8 }, remote = { from, 8 };
+	CALL(process_vm_readv, getpid(), &local, 1, &remote, 1, 0);
+}
+VICTIM(rusage_children) { CALL(times, NULL); CALL(sysinfo, NOWHERE); CALL(getrusage, 99, NULL); }
+VICTIM(pkeys) { CALL(pkey_alloc, 0, 0); CALL(pkey_free, 0); }
+VICTIM(arch_prctl_) { CALL(arch_prctl, 0x1003, NOWHERE); }
+VICTIM(int80_missing_name) { int80(5, 0, 0, 0, 0, 0); int80(33, (long)NOWHERE, 4, 0, 0, 0); }
+VICTIM(many_small_writes)
+{
+	int fd = open("a", O_CREAT | O_WRONLY, 0600);
+	for (int at = 0; at < 100; at++)
+		write(fd, "x", 1);
+}

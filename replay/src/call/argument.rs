@@ -92,7 +92,16 @@ impl Seen<'_> {
             Kind::Flags(set) if std::ptr::eq(set, &sets::IPC) => ipc(raw),
             Kind::Flags(set) if std::ptr::eq(set, &sets::FUTEX) => super::special::futex_op(raw),
             Kind::Flags(set) => set.on(self.abi).text(raw),
+            Kind::Value(set) if std::ptr::eq(set, &values::IOCTL) => super::special::ioctl_request(raw),
             Kind::Value(set) => set.text(raw),
+            Kind::Ioctl { request_arg } => {
+                let request = u64::from(abi::low_u32(other(request_arg)));
+                if values::IOCTL.values.iter().any(|(known, _)| *known == request) {
+                    quote::pointer(wide)
+                } else {
+                    quote::hex(wide)
+                }
+            }
             Kind::Fcntl { cmd_arg } => self.fcntl(abi::low_u32(other(cmd_arg)), raw),
             Kind::Protocol { domain_arg } => match abi::low_u32(other(domain_arg)) {
                 2 | 10 => values::IPPROTO.text(raw),
@@ -108,7 +117,7 @@ impl Seen<'_> {
                 1 => values::SO.text(raw),
                 6 => values::TCP.text(raw),
                 41 => values::IPV6.text(raw),
-                _ => quote::hex(u64::from(abi::low_u32(raw))),
+                _ => abi::low_i32(raw).to_string(),
             },
             _ => quote::pointer(wide),
         }

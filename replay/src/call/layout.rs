@@ -391,7 +391,12 @@ fn sysinfo(fields: &mut Fields<'_>) -> Option<String> {
     for name in ["totalram", "freeram", "sharedram", "bufferram", "totalswap", "freeswap"] {
         out.push_str(&format!(", {name}={}", fields.word()?));
     }
-    out.push_str(&format!(", procs={}, ...}}", fields.u16()?));
+    let processes = fields.u16()?;
+    fields.skip(if fields.abi == Abi::I386 { 2 } else { 6 })?;
+    let (total, free, unit) = (fields.word()?, fields.word()?, fields.u32()?);
+    out.push_str(&format!(
+        ", procs={processes}, totalhigh={total}, freehigh={free}, mem_unit={unit}}}"
+    ));
     Some(out)
 }
 

@@ -20,6 +20,26 @@ pub(super) fn futex_op(raw: u64) -> String {
     }
 }
 
+/// An ioctl request: its name, or what its bits say (include/uapi/asm-generic/ioctl.h).
+pub(super) fn ioctl_request(raw: u64) -> String {
+    let request = u64::from(abi::low_u32(raw));
+    if values::IOCTL.values.iter().any(|(known, _)| *known == request) {
+        return values::IOCTL.text(raw);
+    }
+    let direction = match request >> 30 {
+        0 => "_IOC_NONE",
+        1 => "_IOC_WRITE",
+        2 => "_IOC_READ",
+        _ => "_IOC_READ|_IOC_WRITE",
+    };
+    format!(
+        "_IOC({direction}, {}, {}, {})",
+        quote::hex(request >> 8 & 0xff),
+        quote::hex(request & 0xff),
+        quote::hex(request >> 16 & 0x3fff)
+    )
+}
+
 /// `struct winsize`.
 pub(super) fn window(bytes: &[u8]) -> Option<String> {
     let half = |at: usize| Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk::<2>()?));
@@ -182,6 +202,11 @@ impl Seen<'_> {
 
     /// `F_GETFD`, `F_GETFL` and `F_GET_SEALS` give flags.
     fn fcntl_result(&self, raw: u64) -> Option<String> {
+        // F_DUPFD, F_DUPFD_CLOEXEC
+        if let Some(0 | 0x406) = self.args.get(1).copied().map(abi::low_u32) {
+            let fd = i32::try_from(raw).ok()?;
+            return Some(self.fd_text(fd));
+        }
         let (what, set) = match self.args.get(1).copied().map(abi::low_u32)? {
             1 => ("flags", &sets::FD),
             3 => ("flags", sets::OPEN.on(self.abi)),
