@@ -15,14 +15,15 @@ use crate::source::metrics::MetricsSource;
 use crate::source::packets::{Namespace, NamespaceEntry, PacketConfig, PacketHandle, PacketSource};
 use crate::source::syscalls::{OpenCalls, SyscallConfig, SyscallSource, TargetSet};
 use crate::source::{Outbox, Report, Source, SourceError, Stop};
+use crate::target::Target;
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use stillframe_format::event::KernelMessage;
 use stillframe_format::header::SourceOutcome;
 use stillframe_format::time::Anchor;
-use stillframe_format::{Body, Draft};
+use stillframe_format::{Body, Draft, Stream};
 
 /// The look-back of container logs has no option of its own: a page of it tells what went before.
 const LOGS_LOOKBACK: usize = 4 << 20;
@@ -37,6 +38,7 @@ pub struct Handles {
     packets: Option<PacketHandle>,
     block: Option<BlockTargets>,
     logs: Option<LogsHandle>,
+    metrics: Option<Sender<Target>>,
 }
 
 impl Handles {
@@ -44,6 +46,18 @@ impl Handles {
     #[must_use]
     pub fn open_calls(&self) -> Vec<stillframe_format::event::OpenCall> {
         self.open_calls.as_ref().map(OpenCalls::list).unwrap_or_default()
+    }
+
+    /// The streams that miss what a container does before it is added.
+    #[must_use]
+    pub fn streams(&self) -> Vec<Stream> {
+        let mut streams = Vec::new();
+        if self.syscalls.is_some() {
+            streams.extend([Stream::Syscall, Stream::Process]);
+        }
+        streams.extend(self.packets.as_ref().map(|_| Stream::Packet));
+        streams.extend(self.block.as_ref().map(|_| Stream::Block));
+        streams
     }
 
     /// Adds a container that was started.
@@ -64,6 +78,10 @@ impl Handles {
             && let Err(error) = block.add(target)
         {
             tell(error.to_string());
+        }
+        if let Some(metrics) = &self.metrics {
+            // A source that has ended says so itself.
+            let _ = metrics.send(target.clone());
         }
         if let (Some(logs), Some(container)) = (&self.logs, &subject.container) {
             logs.add(container);
@@ -252,7 +270,11 @@ impl Attached {
                     source.run(outbox, stop)
                 });
             }
-            "metrics" => self.plain(MetricsSource::new(targets())),
+            "metrics" => {
+                let source = MetricsSource::new(targets());
+                self.handles.metrics = Some(source.adder());
+                self.plain(source);
+            }
             other => return Err(SourceError::new(name, format!("{other} is no source"))),
         }
         Ok(())

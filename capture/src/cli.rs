@@ -41,7 +41,7 @@ const EXAMPLES: &str = "Examples:
 Ctrl-C ends a capture early; the bundle is sealed all the same. Read it with `replay`.
 
 Exit codes: 0 sealed with everything that was asked for; 1 nothing could be recorded; 2 usage;
-4 sealed, but with losses or without a source that failed.";
+4 recorded, but with losses, without a source that failed, or cut off before the end.";
 
 /// Freezes what containers, processes or a command are doing into one bundle: system calls, packets, block I/O,
 /// logs, engine events, metrics, and a snapshot at both ends.

@@ -1,9 +1,12 @@
 //! The host's clocks: readings that tie them together, and a watch for steps of the wall clock.
 
+use crate::source::Stop;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId as TimerClock, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::time::{ClockId, clock_gettime};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd as _;
+use std::sync::mpsc::{Receiver, channel};
 use stillframe_format::BootTime;
 use stillframe_format::time::{Anchor, Anchors};
 
@@ -12,6 +15,9 @@ const TRIES: usize = 8;
 /// A change of the distance between wall clock and boottime by more than this (in nanoseconds, on top of the two
 /// readings' own error) is a step. Both clocks are slewed alike, so between steps the distance is constant.
 const STEP: u64 = 1_000;
+
+/// How often the watch looks whether it is still wanted.
+const LOOK_MS: u8 = 100;
 
 /// Now, in nanoseconds of `CLOCK_BOOTTIME`.
 #[must_use]
@@ -60,6 +66,14 @@ fn read(clock: ClockId) -> i64 {
     })
 }
 
+/// By how much the wall clock was set between two readings, if it was.
+#[must_use]
+pub fn step(last: &Anchor, now: &Anchor) -> Option<i64> {
+    let expected = last.realtime_at(now.boottime);
+    let is_step = expected.abs_diff(now.realtime) > STEP + last.error + now.error;
+    is_step.then(|| now.realtime.saturating_sub(expected))
+}
+
 /// Converts stamps of the wall clock, made by others a moment ago, into boottime.
 ///
 /// It reads the clocks at every conversion and remembers where they moved against each other, so that a stamp
@@ -81,9 +95,11 @@ impl WallClock {
     }
 
     fn learn(&mut self, now: Anchor) {
-        let moved = self.anchors.as_slice().last().is_none_or(|last| {
-            last.realtime_at(now.boottime).abs_diff(now.realtime) > STEP + last.error + now.error
-        });
+        let moved = self
+            .anchors
+            .as_slice()
+            .last()
+            .is_none_or(|last| step(last, &now).is_some());
         if moved {
             self.anchors.push(now);
         }
@@ -115,17 +131,33 @@ impl ClockWatch {
         Ok(Self { timer })
     }
 
-    /// Whether the wall clock was set since the last call; does not wait. The file descriptor
-    /// ([`AsFd`]) polls readable when it was.
-    pub fn stepped(&mut self) -> bool {
+    /// Waits until the wall clock is set, at most `limit`; reads the clocks at once when it was.
+    pub fn step_within(&mut self, limit: PollTimeout) -> Option<Anchor> {
+        let mut waited = [PollFd::new(self.timer.as_fd(), PollFlags::POLLIN)];
+        // An interrupted poll is a short one.
+        let is_set = poll(&mut waited, limit).is_ok_and(|ready| ready > 0);
         // Cancelled reads as `Ok` here, nothing new as EAGAIN. The watch goes on either way.
-        self.timer.wait().is_ok()
+        (is_set && self.timer.wait().is_ok()).then(anchor)
     }
-}
 
-impl AsFd for ClockWatch {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.timer.as_fd()
+    /// Watches on a thread of its own, until `stop` or until nobody listens.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn follow(mut self, stop: Stop) -> std::io::Result<Receiver<Anchor>> {
+        let (send, steps) = channel();
+        std::thread::Builder::new()
+            .name("clock".to_owned())
+            .spawn(move || {
+                while !stop.is_set() {
+                    if let Some(anchor) = self.step_within(LOOK_MS.into())
+                        && send.send(anchor).is_err()
+                    {
+                        return;
+                    }
+                }
+            })?;
+        Ok(steps)
     }
 }
 
@@ -178,8 +210,17 @@ mod tests {
     #[test]
     fn a_clock_that_runs_has_not_stepped() {
         let mut watch = ClockWatch::new().unwrap();
-        assert!(!watch.stepped());
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        assert!(!watch.stepped());
+        assert_eq!(watch.step_within(PollTimeout::from(20_u8)), None);
+        let (before, after) = (anchor(), anchor());
+        assert_eq!(step(&before, &after), None);
+        let set = Anchor {
+            realtime: after.realtime - 5_000_000,
+            ..after
+        };
+        let delta = step(&before, &set).unwrap();
+        assert!(
+            (delta + 5_000_000).unsigned_abs() <= before.error + after.error,
+            "{delta}"
+        );
     }
 }

@@ -2,12 +2,13 @@
 
 /// A sealed bundle with everything that was asked for.
 pub const WHOLE: u8 = 0;
-/// No sealed bundle: nothing could be recorded, or the output failed on the way (then `NAME.partial` holds what was
-/// recorded up to there).
+/// Nothing could be recorded, and nothing is left.
 pub const NOTHING: u8 = 1;
 /// The command line makes no sense, or would overwrite something. `clap` ends with the same code.
 pub const USAGE: u8 = 2;
-/// A sealed bundle, but with losses, or without a source that was asked for and failed.
+/// Something was recorded and something is missing: a sealed bundle with losses, or without a source that was asked
+/// for and failed; or one that could not be sealed, because nobody reads the pipe any more, the output failed, or a
+/// second signal came. What was written of that one is good up to the cut (of a file: `NAME.partial`).
 pub const LOSSES: u8 = 4;
 
 // `--propagate` gives the command's own code instead, or 128 and the signal's number, as a shell does.

@@ -11,6 +11,8 @@ pub mod deadline;
 pub mod engine;
 pub mod exit;
 pub mod follow;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod inventory;
 pub mod output;
 pub mod plan;

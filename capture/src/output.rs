@@ -4,12 +4,18 @@
 //! name, which `replay` reads up to the cut. Writes are not buffered here: the bundle writer hands over whole
 //! frames, and what it has handed over must reach the kernel before a crash does.
 //!
-//! A disk that fills up is met by the caller: [`is_full`] tells that case, and [`Output::abandon`] leaves the
-//! partial file. No space is reserved for the end records; they need a few KiB, and a file system that cannot
-//! give them leaves a bundle that is good up to the cut.
+//! A disk that fills up is met by the caller: [`is_full`] tells that case, [`Output::cut_back`] forgets the frame
+//! that did not fit, and there is room for the end (`reserve`). Where there is none (a network file system that
+//! can't reserve any), [`Output::abandon`] leaves the partial file.
+
+mod pipe;
+mod reserve;
+
+pub use pipe::Due;
 
 use crate::exit;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use pipe::{Pipe, STALL};
+use reserve::Reserve;
 use serde::{Serialize, Serializer};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -218,8 +224,9 @@ enum Sink {
         path: PathBuf,
         partial: PathBuf,
         force: bool,
+        reserve: Reserve,
     },
-    Pipe(File),
+    Pipe(Pipe),
 }
 
 impl Output {
@@ -236,7 +243,7 @@ impl Output {
                     .as_fd()
                     .try_clone_to_owned()
                     .map_err(OutputError::Pipe)?;
-                Sink::Pipe(stdout.into())
+                Sink::Pipe(Pipe::new(stdout.into(), STALL))
             }
             OutputPlan::File { path, force } => {
                 let partial = partial(path);
@@ -268,6 +275,7 @@ impl Output {
                     path: path.clone(),
                     partial,
                     force: *force,
+                    reserve: Reserve::default(),
                 }
             }
         };
@@ -294,15 +302,26 @@ impl Output {
         }
     }
 
-    /// Forgets what stands behind the first `len` bytes: a frame that was written in part. A pipe can't.
+    /// Tells when the end is due: from then on a reader that takes nothing is not waited for much longer.
+    pub fn expect_end(&mut self, due: Due) {
+        if let Some(Sink::Pipe(pipe)) = &mut self.sink {
+            pipe.due = Some(due);
+        }
+    }
+
+    /// Forgets what stands behind the first `len` bytes, frames that were written in part, and gives the room that
+    /// was kept for the end to what is written next: the end. A pipe can't.
+    ///
+    /// What is forgotten is written over, and goes for good when the file gets its length: a shorter file would give
+    /// its blocks back to a disk on which others wait for them.
     ///
     /// # Errors
     /// What the kernel said; for a pipe [`io::ErrorKind::Unsupported`].
     pub fn cut_back(&mut self, len: u64) -> io::Result<()> {
         match &mut self.sink {
-            Some(Sink::File { file, .. }) => {
-                file.set_len(len)?;
+            Some(Sink::File { file, reserve, .. }) => {
                 file.seek(SeekFrom::Start(len))?;
+                reserve.give_up();
                 self.written = len;
                 Ok(())
             }
@@ -321,12 +340,15 @@ impl Output {
             path,
             partial,
             force,
+            ..
         }) = self.sink.take()
         else {
             return Ok(None);
         };
+        // Also gives back the room that was kept and not needed.
         let sealed = file
-            .sync_all()
+            .set_len(self.written)
+            .and_then(|()| file.sync_all())
             .and_then(|()| rename(&partial, &path, force))
             .and_then(|()| sync_folder(folder_of(&path)));
         match sealed {
@@ -342,6 +364,12 @@ impl Output {
         self.leave()
     }
 
+    /// The end of a bundle in which nothing was recorded: no file is left.
+    pub fn discard(mut self) {
+        self.written = 0;
+        self.leave();
+    }
+
     fn leave(&mut self) -> Option<PathBuf> {
         match self.sink.take() {
             Some(Sink::File { partial, .. }) if self.written == 0 => {
@@ -351,7 +379,7 @@ impl Output {
             }
             Some(Sink::File { file, partial, .. }) => {
                 // The output has failed already; whether this works is no news.
-                let _ = file.sync_all();
+                let _ = file.set_len(self.written).and_then(|()| file.sync_all());
                 Some(partial)
             }
             _ => None,
@@ -368,8 +396,11 @@ impl Drop for Output {
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = match &mut self.sink {
-            Some(Sink::File { file, .. }) => file.write(bytes)?,
-            Some(Sink::Pipe(pipe)) => write_waiting(pipe, bytes)?,
+            Some(Sink::File { file, reserve, .. }) => {
+                reserve.before(file, self.written, u64::try_from(bytes.len()).unwrap_or(u64::MAX))?;
+                file.write(bytes)?
+            }
+            Some(Sink::Pipe(pipe)) => pipe.write(bytes)?,
             None => return Err(io::ErrorKind::BrokenPipe.into()),
         };
         self.written = self
@@ -380,19 +411,6 @@ impl Write for Output {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// Whoever shares our standard output may have made it non-blocking; then a full pipe is waited for.
-fn write_waiting(pipe: &mut File, bytes: &[u8]) -> io::Result<usize> {
-    loop {
-        match pipe.write(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let mut waited = [PollFd::new(pipe.as_fd(), PollFlags::POLLOUT)];
-                poll(&mut waited, PollTimeout::NONE)?;
-            }
-            outcome => return outcome,
-        }
     }
 }
 
@@ -534,6 +552,26 @@ mod tests {
         let left = output.abandon().unwrap();
         assert_eq!(fs::read(left).unwrap(), b"some");
         assert_eq!(names(folder.path()), ["x.capture.tar.zst.partial"]);
+    }
+
+    #[test]
+    fn the_room_for_the_end_is_there_and_is_given_back() {
+        use std::os::unix::fs::MetadataExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let blocks = |path: &Path| path.metadata().unwrap().blocks() * 512;
+        let partial = folder.path().join("x.capture.tar.zst.partial");
+        let mut output = Output::create(&plan(folder.path(), false)).unwrap();
+        output.write_all(b"a frame and half of one").unwrap();
+        assert_eq!(partial.metadata().unwrap().len(), 23);
+        // A file system that can't reserve has nothing to show.
+        let kept = blocks(&partial);
+        assert!(kept < 8 << 20, "{kept}");
+        output.cut_back(7).unwrap();
+        output.write_all(b" + end").unwrap();
+        assert_eq!(output.written(), 13);
+        let path = output.seal().unwrap().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"a frame + end");
+        assert!(blocks(&path) <= 64 << 10, "{}", blocks(&path));
     }
 
     #[test]

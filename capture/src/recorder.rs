@@ -32,8 +32,9 @@ const SLICE_TIME: Duration = Duration::from_secs(1);
 const LAG: Duration = Duration::from_millis(300);
 /// What is kept free for the end, of a bundle that has a size to keep to.
 const LARGEST_ROOM: u64 = 2 << 20;
-/// Every so many slices hold a checkpoint: a seek folds at most that many.
+/// Every so many slices hold a checkpoint, and a slice behind so many events: a seek folds at most that.
 const CHECKPOINT_EVERY: u32 = 10;
+const CHECKPOINT_EVENTS: u64 = 100_000;
 
 /// Seals slices and writes them.
 pub struct Recorder<W: Write> {
@@ -43,7 +44,10 @@ pub struct Recorder<W: Write> {
     /// Everything before it has been sealed.
     from: BootTime,
     anchor: Anchor,
+    /// Reads the clocks; tests have clocks of their own.
+    clocks: fn() -> Anchor,
     since_checkpoint: u32,
+    events_since_checkpoint: u64,
     losses: BTreeMap<&'static str, u64>,
     /// Bytes of the bundle, about.
     limit: u64,
@@ -61,7 +65,9 @@ impl<W: Write> Recorder<W> {
             pending: Pending::default(),
             from: start,
             anchor,
+            clocks: clock::anchor,
             since_checkpoint: CHECKPOINT_EVERY,
+            events_since_checkpoint: 0,
             losses: BTreeMap::new(),
             limit,
             unwritten: BTreeMap::new(),
@@ -71,12 +77,7 @@ impl<W: Write> Recorder<W> {
     /// Takes a message; it is written with a later slice.
     pub fn take(&mut self, message: Message) {
         if let Message::Events(drafts) = &message {
-            for draft in drafts {
-                if let Body::Loss(loss) = &draft.body {
-                    let sum = self.losses.entry(loss.stream.name()).or_default();
-                    *sum = sum.saturating_add(loss.count);
-                }
-            }
+            self.count_losses(drafts);
         }
         self.pending.take(message);
     }
@@ -90,21 +91,22 @@ impl<W: Write> Recorder<W> {
         self.writer.start(members, clock::boottime())
     }
 
-    /// The wall clock was set: the step becomes an event, and the clocks are read again.
-    pub fn clock_stepped(&mut self) {
-        let now = clock::anchor();
-        let delta = now.realtime.saturating_sub(self.anchor.realtime_at(now.boottime));
-        self.read_clocks(now);
-        self.pending.take(Message::Events(vec![Draft {
-            time: now.boottime,
-            cpu: 0,
-            body: Body::Clock(ClockStep { delta }),
-        }]));
-    }
-
-    fn read_clocks(&mut self, anchor: Anchor) {
-        self.anchor = anchor;
-        self.pending.anchors.push(anchor);
+    /// The clocks were read. Where the wall clock has been set since the last reading, that becomes an event.
+    ///
+    /// A reading that comes later than it was made (a seal read the clocks meanwhile) tells nothing new.
+    pub fn read_clocks(&mut self, now: Anchor) {
+        if now.boottime < self.anchor.boottime {
+            return;
+        }
+        if let Some(delta) = clock::step(&self.anchor, &now) {
+            self.pending.take(Message::Events(vec![Draft {
+                time: now.boottime,
+                cpu: 0,
+                body: Body::Clock(ClockStep { delta }),
+            }]));
+        }
+        self.anchor = now;
+        self.pending.anchors.push(now);
     }
 
     /// Seals what is due at `now`. `open` lists the calls that have not returned.
@@ -130,7 +132,7 @@ impl<W: Write> Recorder<W> {
         } else {
             return Ok(());
         };
-        self.read_clocks(clock::anchor());
+        self.read_clocks((self.clocks)());
         let calls = open();
         self.seal(to, &calls)
     }
@@ -149,7 +151,9 @@ impl<W: Write> Recorder<W> {
 
     fn write(&mut self, content: SliceContent) -> Result<(), WriteError> {
         let number = self.writer.next_slice();
-        let checkpoint = if self.since_checkpoint >= CHECKPOINT_EVERY {
+        let is_due =
+            self.since_checkpoint >= CHECKPOINT_EVERY || self.events_since_checkpoint >= CHECKPOINT_EVENTS;
+        let checkpoint = if is_due {
             Some(self.state.encode(layout::STATE)?)
                 // One that is too large for a member is left out: checkpoints are hints.
                 .filter(|bytes| bytes.len() <= layout::MEMBER_MAX)
@@ -161,15 +165,17 @@ impl<W: Write> Recorder<W> {
         let has_checkpoint = checkpoint.is_some();
         let sealed = slice::seal(number, &content, &runs, &names, checkpoint)?;
         if let Err(error) = self.writer.slice(sealed) {
-            count(&mut self.unwritten, &content);
+            self.count_unwritten(content.syscalls.rows.len(), content.drafts);
             return Err(error);
         }
         self.from = content.to;
-        self.since_checkpoint = if has_checkpoint {
-            1
-        } else {
-            self.since_checkpoint.saturating_add(1)
-        };
+        if has_checkpoint {
+            (self.since_checkpoint, self.events_since_checkpoint) = (0, 0);
+        }
+        self.since_checkpoint = self.since_checkpoint.saturating_add(1);
+        self.events_since_checkpoint = self
+            .events_since_checkpoint
+            .saturating_add(content.events() as u64);
         Ok(())
     }
 
@@ -198,11 +204,53 @@ impl<W: Write> Recorder<W> {
     }
 
     /// The output took no more: what waits, and what could not be written, is counted as lost, so that a bundle that
-    /// can still be ended says so.
+    /// can still be ended says so. What follows is small: it has to fit the room for the end.
     pub fn give_up(&mut self, cause: &str) {
-        let mut lost = std::mem::take(&mut self.unwritten);
-        for (stream, count) in self.pending.forget() {
-            *lost.entry(stream).or_default() += count;
+        let (calls, drafts) = self.pending.take_all();
+        self.count_unwritten(calls.rows.len(), drafts);
+        self.since_checkpoint = 0;
+        self.report_unwritten(cause);
+    }
+
+    /// Counts what a message holds instead of taking it: there is no time any more to write it.
+    pub fn leave_out(&mut self, message: Message) {
+        match message {
+            Message::Syscalls(batch) => self.count_unwritten(batch.rows.len(), Vec::new()),
+            Message::Events(drafts) => {
+                self.count_losses(&drafts);
+                self.count_unwritten(0, drafts);
+            }
+        }
+    }
+
+    /// Counts what will not be written; holes and clock steps among it are kept, since what is left is not
+    /// understood without them.
+    fn count_unwritten(&mut self, calls: usize, drafts: Vec<Draft>) {
+        if calls > 0 {
+            *self.unwritten.entry(Stream::Syscall).or_default() += calls as u64;
+        }
+        let is_kept = |draft: &Draft| matches!(draft.body, Body::Loss(_) | Body::Clock(_));
+        let (kept, lost): (Vec<_>, Vec<_>) = drafts.into_iter().partition(is_kept);
+        for draft in &lost {
+            *self.unwritten.entry(draft.body.stream()).or_default() += 1;
+        }
+        self.pending.put_back(kept);
+    }
+
+    fn count_losses(&mut self, drafts: &[Draft]) {
+        for draft in drafts {
+            if let Body::Loss(loss) = &draft.body {
+                let sum = self.losses.entry(loss.stream.name()).or_default();
+                *sum = sum.saturating_add(loss.count);
+            }
+        }
+    }
+
+    /// Makes losses of what was not written, if there is any.
+    pub fn report_unwritten(&mut self, cause: &str) {
+        let lost = std::mem::take(&mut self.unwritten);
+        if lost.is_empty() {
+            return;
         }
         let (from, to) = (self.from, clock::boottime());
         let drafts = lost.into_iter().map(|(stream, count)| Draft {
@@ -250,7 +298,7 @@ impl<W: Write> Recorder<W> {
     /// # Errors
     /// [`WriteError`].
     pub fn seal_rest(&mut self, open: &[OpenCall]) -> Result<(), WriteError> {
-        self.read_clocks(clock::anchor());
+        self.read_clocks((self.clocks)());
         let now = self.anchor.boottime;
         let to = self
             .pending
@@ -265,15 +313,6 @@ impl<W: Write> Recorder<W> {
     /// [`WriteError`].
     pub fn finish(self, members: Vec<Member>, end: End) -> Result<W, WriteError> {
         self.writer.finish(members, end)
-    }
-}
-
-fn count(counts: &mut BTreeMap<Stream, u64>, content: &SliceContent) {
-    if !content.syscalls.rows.is_empty() {
-        *counts.entry(Stream::Syscall).or_default() += content.syscalls.rows.len() as u64;
-    }
-    for draft in &content.drafts {
-        *counts.entry(draft.body.stream()).or_default() += 1;
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::cli::{Arguments, show_size, show_time};
 use crate::command::HeldCommand;
 use crate::exit;
-use crate::output::Output;
+use crate::output::{Output, OutputPlan};
 use crate::plan::{self, Plan};
 use crate::preflight::{self, Preflight};
 use crate::progress::Progress;
@@ -58,7 +58,11 @@ fn capture(arguments: &Arguments) -> Result<u8, Refusal> {
     for warning in plan.warnings.iter().chain(&preflight.warnings) {
         progress.say(&format!("warning: {warning}"));
     }
-    let ends = Ends::install(exit::LOSSES).map_err(|error| {
+    let left = match plan.output {
+        OutputPlan::Pipe => "the bundle is good up to the cut",
+        OutputPlan::File { .. } => "what was sealed is in the partial file",
+    };
+    let ends = Ends::install(exit::LOSSES, left).map_err(|error| {
         let message = format!("signals: cannot be taken over: {error}");
         Refusal::new(message, exit::NOTHING)
     })?;
@@ -126,15 +130,11 @@ fn tell(plan: &Plan, progress: &Progress, finished: &Finished) -> u8 {
                     None if broken.is_sealed => {
                         " (the bundle was sealed with what had been written)".to_owned()
                     }
-                    None => String::new(),
+                    None => " (what was written until then is a bundle that was cut)".to_owned(),
                 };
                 complain(&format!("output: {}{left}", broken.problem));
             }
-            if broken.is_sealed {
-                exit::LOSSES
-            } else {
-                exit::NOTHING
-            }
+            exit::LOSSES
         }
         None if has_losses => exit::LOSSES,
         None => exit::WHOLE,

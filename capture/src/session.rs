@@ -10,7 +10,7 @@ use crate::clock::{self, ClockWatch};
 use crate::command::HeldCommand;
 use crate::follow::{Follower, Subjects};
 use crate::inventory::{Request, Subject};
-use crate::output::Output;
+use crate::output::{Due, Output};
 use crate::plan::{Asked, Plan};
 use crate::preflight::Preflight;
 use crate::progress::{Numbers, Progress};
@@ -21,6 +21,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel}
 use std::time::{Duration, Instant};
 use stillframe_format::error::WriteError;
 use stillframe_format::header::{NotCaptured, Redaction, SourceOutcome};
+use stillframe_format::time::Anchor;
 use stillframe_format::writer::Writer;
 
 /// Messages between sources and recorder: with the largest (8 MiB of calls each) as much as a ring.
@@ -48,7 +49,7 @@ pub enum SessionError {
     Output(#[from] WriteError),
     /// This process could not be set up.
     #[error("clocks: cannot watch for steps: {0}")]
-    Clock(nix::errno::Errno),
+    Clock(std::io::Error),
 }
 
 /// A recording that runs.
@@ -66,7 +67,8 @@ pub struct Session<'a> {
     follower: Option<std::thread::JoinHandle<()>>,
     /// What the follower could not do.
     troubles: (Sender<String>, Receiver<String>),
-    clock: ClockWatch,
+    /// Readings of the clocks after each step of the wall clock.
+    steps: Receiver<Anchor>,
     began: Instant,
     outcomes: Vec<SourceOutcome>,
     not_captured: Vec<NotCaptured>,
@@ -89,16 +91,25 @@ impl<'a> Session<'a> {
         progress: &'a Progress,
     ) -> Result<Self, SessionError> {
         let subjects = subjects(plan);
-        let clock = ClockWatch::new().map_err(SessionError::Clock)?;
+        let stop = Stop::default();
+        let steps = ClockWatch::new()
+            .map_err(std::io::Error::from)
+            .and_then(|watch| watch.follow(stop.clone()))
+            .map_err(SessionError::Clock)?;
         let anchor = clock::anchor();
         let mut attached = attach::attach(plan, preflight, &subjects, &anchor);
         refuse(plan, preflight, &attached)?;
         let header = beginning::header(plan, preflight, &subjects, anchor);
+        let mut output = output;
+        output.expect_end(Due {
+            ends: ends.clone(),
+            at: None,
+        });
         let writer = Writer::begin(output, &header, LEVEL)?;
         let recorder = Recorder::new(writer, anchor.boottime, anchor, plan.limits.max_size);
         let (sender, messages) = sync_channel(QUEUE);
-        let stop = Stop::default();
-        let running = attached.start(&Outbox::new(sender), &stop);
+        let outbox = Outbox::new(sender);
+        let running = attached.start(&outbox, &stop);
         let Attached {
             outcomes,
             handles,
@@ -118,22 +129,39 @@ impl<'a> Session<'a> {
             subjects: Subjects::new(subjects),
             follower: None,
             troubles: channel(),
-            clock,
+            steps,
             began: Instant::now(),
             outcomes,
             not_captured: Vec::new(),
             redacted: Vec::new(),
             broken: None,
         };
-        session.gather_start()?;
-        session.follow(lifecycle);
+        if let Err(error) = session.gather_start() {
+            // A header alone is no evidence of anything.
+            session.stop.set();
+            session.recorder.into_output().discard();
+            return Err(error.into());
+        }
+        session.follow(lifecycle, outbox);
         session.let_go();
         session.began = Instant::now();
+        let ends_at = plan.duration.and_then(|limit| session.began.checked_add(limit));
+        session.expect_end(ends_at);
         Ok(session)
     }
 
+    /// Tells the output when the end is due.
+    fn expect_end(&mut self, at: Option<Instant>) {
+        let ends = self.ends.clone();
+        self.recorder.output().expect_end(Due { ends, at });
+    }
+
     /// Tells the sources about containers that start, as long as anybody reports them.
-    fn follow(&mut self, lifecycle: Option<Receiver<crate::source::engine_events::Lifecycle>>) {
+    fn follow(
+        &mut self,
+        lifecycle: Option<Receiver<crate::source::engine_events::Lifecycle>>,
+        outbox: Outbox,
+    ) {
         let (Some(lifecycle), Some(engine)) = (lifecycle, self.plan.engine.clone()) else {
             return;
         };
@@ -142,6 +170,7 @@ impl<'a> Session<'a> {
             engine,
             all: self.plan.asked == Asked::All,
             handles: self.handles.clone(),
+            outbox,
             stop: self.stop.clone(),
         };
         let troubles = self.troubles.0.clone();
@@ -197,9 +226,7 @@ impl<'a> Session<'a> {
         let mut shown = Instant::now();
         loop {
             self.take();
-            if self.clock.stepped() {
-                self.recorder.clock_stepped();
-            }
+            self.read_steps();
             let handles = self.handles.clone();
             if let Err(error) = self
                 .recorder
@@ -215,6 +242,12 @@ impl<'a> Session<'a> {
                 shown = Instant::now();
                 self.show();
             }
+        }
+    }
+
+    fn read_steps(&mut self) {
+        for anchor in self.steps.try_iter() {
+            self.recorder.read_clocks(anchor);
         }
     }
 

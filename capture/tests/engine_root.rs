@@ -1,6 +1,6 @@
 //! The engine client and the sources of text, against a real engine, journal and kernel.
 //!
-//! They need root, a Docker Engine with an image `bb:latest` that has busybox, and journald; so they are ignored
+//! They need root, a Docker Engine with an image `sf-busybox` (the test bed has it), and journald; so they are ignored
 //! unless asked for: `cargo test -p stillframe-capture --test engine_root -- --ignored`.
 #![expect(
     clippy::unwrap_used,
@@ -11,16 +11,16 @@
 use std::process::Command;
 use stillframe_capture::engine::{Engine, EngineError, Secrets};
 
-const IMAGE: &str = "bb:latest";
+const IMAGE: &str = "sf-busybox";
 
 /// A container that is removed when the test ends, passed or not.
 struct Disposable(String);
 
 impl Disposable {
-    /// `docker run -d --name sf-NAME-PID OPTIONS bb COMMAND`
+    /// `docker run -d --name sf-NAME-PID OPTIONS sf-busybox COMMAND`
     fn run(name: &str, options: &[&str], command: &[&str]) -> Self {
         let name = format!("sf-{name}-{}", std::process::id());
-        let mut args = vec!["run", "-d", "--name", &name];
+        let mut args = vec!["run", "-d", "--pull=never", "--name", &name];
         args.extend(options);
         args.push(IMAGE);
         args.extend(command);
@@ -55,8 +55,9 @@ fn text(bytes: Vec<u8>) -> String {
 
 /// The engine's reply as another client gets it.
 fn curl(path: &str) -> Vec<u8> {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
     let output = Command::new("curl")
-        .args(["-s", "--unix-socket", "/var/run/docker.sock"])
+        .args(["-s", "--unix-socket", host.trim_start_matches("unix://")])
         .arg(format!("http://docker{path}"))
         .output()
         .expect("curl runs");

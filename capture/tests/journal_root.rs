@@ -10,7 +10,7 @@
 )]
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -61,10 +61,11 @@ fn cgroup() -> PathBuf {
         .expect("the engine runs in the cgroup of docker.service")
 }
 
-/// Runs a script as a process of docker.service whose output goes to the journal.
-fn log(script: &str) {
-    let script = format!("{script}; sleep 0.3");
-    let status = Command::new("sh")
+/// Runs a script as a process of docker.service whose output goes to the journal, until the journal has its `last` line.
+/// journald reads a message's unit out of /proc: a process that has ended by then has none.
+fn log(script: &str, last: &str) {
+    let script = format!("{script}; read -r line");
+    let mut child = Command::new("sh")
         .args([
             "-c",
             "echo $$ >$1/cgroup.procs && exec systemd-cat -t sf-test sh -c \"$2\"",
@@ -72,9 +73,28 @@ fn log(script: &str) {
         ])
         .arg(cgroup())
         .arg(script)
-        .status()
+        .stdin(Stdio::piped())
+        .spawn()
         .unwrap();
-    assert!(status.success());
+    let begin = Instant::now();
+    let newest = || {
+        Command::new("journalctl")
+            .args(["-q", "-t", "sf-test", "-n", "1", "-o", "cat"])
+            .output()
+            .unwrap()
+            .stdout
+    };
+    while newest().trim_ascii_end() != last.as_bytes() {
+        assert!(
+            begin.elapsed() < Duration::from_secs(20),
+            "{last:?} is not in the journal"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Its standard input ends.
+    drop(child.stdin.take());
+    // `read` fails at the end of its input: that is how it was to end.
+    child.wait().unwrap();
 }
 
 fn exports(drafts: &[Draft]) -> Vec<u8> {
@@ -146,7 +166,7 @@ fn children() -> Vec<i32> {
 #[ignore = "root"]
 fn the_journal_is_kept_byte_for_byte_from_before_the_start_to_the_end() {
     let _turn = turn();
-    log("echo before");
+    log("echo before", "before");
     let since = clock::realtime() - LOOKBACK;
     let mut source = Journal::open(JournalConfig::default()).unwrap();
     let begin = clock::boottime();
@@ -155,9 +175,9 @@ fn the_journal_is_kept_byte_for_byte_from_before_the_start_to_the_end() {
     assert!(messages(&lookback.drafts).contains(&b"before".to_vec()));
     assert!(lookback.drafts.iter().all(|draft| draft.time < begin));
     // Between the two parts.
-    log("echo between");
+    log("echo between", "between");
     let (live, report) = run(&mut source, || {
-        log(r"printf 'not \377 text\n'; seq 2000");
+        log(r"printf 'not \377 text\n'; seq 2000", "2000");
         // The engine's own: it says that a container that it has to kill did not end by itself.
         let name = format!("sf-journal-{}", std::process::id());
         let docker = |args: &[&str]| Command::new("docker").args(args).output().unwrap();
@@ -173,7 +193,7 @@ fn the_journal_is_kept_byte_for_byte_from_before_the_start_to_the_end() {
         ]);
         assert!(started.status.success(), "{started:?}");
         docker(&["rm", "-f", &name]);
-        log("echo last");
+        log("echo last", "last");
     });
     let said = messages(&live);
     assert_eq!(said[0], b"between");
@@ -212,7 +232,7 @@ fn the_journal_is_kept_byte_for_byte_from_before_the_start_to_the_end() {
 #[ignore = "root"]
 fn the_newest_of_the_lookback_are_kept() {
     let _turn = turn();
-    log("seq 5000 5200");
+    log("seq 5000 5200", "5200");
     let since = clock::realtime() - LOOKBACK;
     let mut source = Journal::open(JournalConfig::default()).unwrap();
     let lookback = source.lookback(since, 10_000).unwrap();
@@ -223,7 +243,7 @@ fn the_newest_of_the_lookback_are_kept() {
     assert_eq!(loss.cause, "lookback-limit");
     let kept = exports(&lookback.drafts[1..]);
     assert!(kept.len() <= 10_000 && kept.len() > 8_000, "{}", kept.len());
-    let (more, _) = run(&mut source, || log("echo more"));
+    let (more, _) = run(&mut source, || log("echo more", "more"));
     assert_eq!(messages(&more)[0], b"more");
     assert!(journalctl(since).ends_with(&[kept, exports(&more)].concat()));
 }
@@ -236,7 +256,7 @@ fn a_journalctl_that_is_killed_costs_nothing() {
     let mut source = Journal::open(JournalConfig::default()).unwrap();
     source.lookback(since, LIMIT).unwrap();
     let (live, report) = run(&mut source, || {
-        log("echo one");
+        log("echo one", "one");
         let pids = children();
         assert!(!pids.is_empty());
         for pid in pids {
@@ -245,7 +265,7 @@ fn a_journalctl_that_is_killed_costs_nothing() {
                 .status()
                 .unwrap();
         }
-        log("seq 300");
+        log("seq 300", "300");
     });
     assert_eq!(messages(&live).len(), 301, "{report:?} {:?}", live.last());
     assert!(journalctl(since).starts_with(&exports(&live)));

@@ -1,5 +1,5 @@
 //! The syscall source against the running kernel. Needs root; the container tests need a Docker Engine with an image
-//! that holds busybox (`STILLFRAME_TEST_IMAGE`, `bb` when unset).
+//! that holds busybox (the test bed has `sf-busybox`).
 //!
 //! `cargo test -p stillframe-capture --test syscalls_root -- --ignored --test-threads 1`
 #![allow(
@@ -311,12 +311,11 @@ struct Container {
 impl Container {
     fn start(suffix: &str, arguments: &[&str], script: &str) -> Self {
         let name = format!("sysroot-{}-{suffix}", std::process::id());
-        let image = std::env::var("STILLFRAME_TEST_IMAGE").unwrap_or_else(|_| "bb".to_owned());
         docker(
             &[
-                &["run", "-d", "--name", &name][..],
+                &["run", "-d", "--pull=never", "--name", &name][..],
                 arguments,
-                &[&image, "sh", "-c", script],
+                &["sf-busybox", "sh", "-c", script],
             ]
             .concat(),
         );

@@ -11,6 +11,8 @@
 //! | `delta` | the same, of zigzag-coded wrapping differences to the row before (the first to 0) |
 //! | `bytes` | an array `[lengths, content]`: a nested integer column and a byte string with all rows end to end |
 
+pub mod view;
+
 use crate::error::ReadError;
 use crate::layout::ROWS_MAX;
 use ciborium::Value;
@@ -173,24 +175,15 @@ pub fn decode(what: &str, column: &Value, rows: usize) -> Result<Vec<u64>, ReadE
             if bytes.len() != rows.saturating_mul(width) {
                 return Err(bad("a typed array whose length is not that of the table"));
             }
-            Ok(bytes.chunks_exact(width).map(little_endian).collect())
+            Ok(view::fixed(width, bytes))
         }
         ("varint" | "delta", Value::Bytes(bytes)) => {
             if bytes.len() < rows {
                 return Err(bad("too few bytes for its rows"));
             }
             let mut rest = bytes.as_slice();
-            let mut values = Vec::with_capacity(rows);
-            let mut before = 0u64;
-            for _ in 0..rows {
-                let mut value =
-                    take_varint(&mut rest).ok_or_else(|| bad("an integer that is cut or too long"))?;
-                if encoding == "delta" {
-                    value = before.wrapping_add(unzigzag(value).cast_unsigned());
-                    before = value;
-                }
-                values.push(value);
-            }
+            let values = view::varints(&mut rest, rows, encoding == "delta")
+                .ok_or_else(|| bad("an integer that is cut or too long"))?;
             if rest.is_empty() {
                 Ok(values)
             } else {

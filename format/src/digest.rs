@@ -1,4 +1,8 @@
-//! SHA-256 values: bytes in CBOR, lower-case hex in JSON.
+//! SHA-256 values (bytes in CBOR, lower-case hex in JSON), and the digest of a bundle's events.
+
+mod events;
+
+pub use events::EventDigest;
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

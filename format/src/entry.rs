@@ -109,7 +109,7 @@ impl Member {
 /// The end of the archive, as tar wants it: two blocks of zeros.
 pub const END_OF_ARCHIVE: [u8; 2 * TAR_BLOCK] = [0; 2 * TAR_BLOCK];
 
-fn padded(len: usize) -> usize {
+pub(crate) fn padded(len: usize) -> usize {
     len.div_ceil(TAR_BLOCK) * TAR_BLOCK
 }
 

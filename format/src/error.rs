@@ -106,3 +106,17 @@ pub enum WriteError {
     #[error("cannot write: {0}")]
     Io(#[from] std::io::Error),
 }
+
+/// Why a bundle could not be made out of another.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// The one that is read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The one that is written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// What was asked for can't be done.
+    #[error("{0}")]
+    Refused(String),
+}

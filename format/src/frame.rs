@@ -107,9 +107,9 @@ impl FrameWalk {
         let mut header = 5usize;
         if !single {
             let window = *start.get(header).ok_or_else(cut)?;
-            if u32::from(window >> 3) + 10 > WINDOW_LOG_MAX {
-                return Err(bad("its window is too large"));
-            }
+            // RFC 8878, 3.1.1.1.2: an exponent, and eighths on top of it.
+            let base = 1u64 << (10 + (window >> 3));
+            check_window(base + base / 8 * u64::from(window & 0b111))?;
             header += 1;
         }
         let width = match (descriptor >> 6, single) {
@@ -133,6 +133,9 @@ impl FrameWalk {
                 size,
                 limit: FRAME_MAX as u64,
             });
+        }
+        if single {
+            check_window(size)?;
         }
         Ok(Self {
             next: (header + width) as u64,
@@ -175,12 +178,52 @@ impl FrameWalk {
     }
 }
 
+fn check_window(size: u64) -> Result<(), ReadError> {
+    let limit = 1 << WINDOW_LOG_MAX;
+    if size <= limit {
+        return Ok(());
+    }
+    Err(ReadError::Limit {
+        what: "window of a frame".to_owned(),
+        size,
+        limit,
+    })
+}
+
 /// Decompresses exactly one frame, all of `frame`, into at most [`FRAME_MAX`] bytes.
 ///
 /// # Errors
 /// [`ReadError`] when the frame is damaged, larger than allowed, or followed by anything.
 pub fn decompress(frame: &[u8]) -> Result<Vec<u8>, ReadError> {
+    if let Some(content) = decompress_at_once(frame) {
+        return Ok(content);
+    }
     decompress_up_to(frame, FRAME_MAX, true)
+}
+
+/// The way without a window in between, for frames that say how long their content is, as all of ours do. `None`: go
+/// the other way, which also tells what is wrong.
+fn decompress_at_once(frame: &[u8]) -> Option<Vec<u8>> {
+    let claimed = zstd_safe::get_frame_content_size(frame).ok().flatten()?;
+    let claimed = usize::try_from(claimed)
+        .ok()
+        .filter(|claimed| *claimed <= FRAME_MAX)?;
+    // With the single-segment flag the window is the content.
+    if frame.get(4)? & 0b10_0000 != 0 && claimed > 1 << WINDOW_LOG_MAX {
+        return None;
+    }
+    // What would not be an honest frame of ours is given no memory before its content is seen.
+    if claimed > frame.len().saturating_mul(256).max(1 << 20) {
+        return None;
+    }
+    // The header's own limits, and that nothing follows the frame.
+    FrameWalk::begin(frame.get(..FRAME_HEADER_MAX.min(frame.len()))?).ok()?;
+    if zstd_safe::find_frame_compressed_size(frame).ok()? != frame.len() {
+        return None;
+    }
+    let mut out = Vec::with_capacity(claimed);
+    let found = zstd_safe::DCtx::try_create()?.decompress(&mut out, frame).ok()?;
+    (found == claimed && out.len() == claimed).then_some(out)
 }
 
 /// Decompresses the first `wanted` bytes of a frame's content (or all of it).
@@ -267,6 +310,36 @@ mod tests {
                 assert_eq!(back, content, "byte {at}");
             }
         }
+    }
+
+    #[test]
+    fn both_ways_to_decompress_agree() {
+        let noise: Vec<u8> = (0..300_000u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+            .collect();
+        for content in [&b""[..], b"x", &[0; 9_000_000], &noise] {
+            let frame = Compressor::new(1).frame(content).unwrap();
+            let mut bent = vec![
+                frame.clone(),
+                frame[..frame.len() - 1].to_vec(),
+                [&frame[..], &frame[..]].concat(),
+            ];
+            for at in (0..frame.len().min(40)).chain(frame.len().saturating_sub(12)..frame.len()) {
+                let mut flipped = frame.clone();
+                flipped[at] ^= 0x21;
+                bent.push(flipped);
+            }
+            for frame in bent {
+                if let Some(at_once) = decompress_at_once(&frame) {
+                    assert!(at_once == decompress_up_to(&frame, FRAME_MAX, true).unwrap());
+                }
+            }
+            assert!(decompress_at_once(&frame).is_some() || content.len() > 1 << 20);
+        }
+        // A window as large as the content, of one segment.
+        let mut large = zstd::bulk::Compressor::new(1).unwrap();
+        let large = large.compress(&vec![7; (1 << 23) + 1]).unwrap();
+        assert_eq!(decompress_at_once(&large), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::BootTime;
 use crate::digest::Sha256;
 use crate::error::ReadError;
-use crate::layout::{FORMAT_MAJOR, FORMAT_MINOR, FORMAT_NAME};
+use crate::layout::{FEATURES, FORMAT_MAJOR, FORMAT_MINOR, FORMAT_NAME, RECORD_MAX};
 use crate::time::Anchor;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ pub struct Format {
     pub major: u32,
     /// Readers ignore what a newer minor version adds.
     pub minor: u32,
-    /// Features that a reader must know or refuse the bundle; none exists yet.
+    /// Features that a reader must know or refuse the bundle: [`crate::layout::FEATURES`].
     #[serde(default)]
     pub requires: Vec<String>,
 }
@@ -113,6 +113,9 @@ impl Header {
             #[serde(default)]
             tool: Tool,
         }
+        if bytes.len() > RECORD_MAX {
+            return Err(not(format!("longer than {RECORD_MAX} bytes")));
+        }
         let outline: Outline = serde_json::from_slice(bytes).map_err(|error| not(error.to_string()))?;
         if outline.format.name != FORMAT_NAME {
             return Err(not(format!("format {:?}", outline.format.name)));
@@ -128,7 +131,8 @@ impl Header {
                 outline.format.major, outline.format.minor
             )));
         }
-        if let Some(feature) = outline.format.requires.first() {
+        let unknown = |feature: &&String| !FEATURES.contains(&feature.as_str());
+        if let Some(feature) = outline.format.requires.iter().find(unknown) {
             let version = format!("{}.{}", outline.format.major, outline.format.minor);
             return Err(newer(format!("{version} with the feature {feature:?}")));
         }

@@ -10,6 +10,8 @@ pub const FORMAT_NAME: &str = "stillframe-bundle";
 
 /// First member of every bundle.
 pub const HEADER: &str = "header.json";
+/// What the bundle was made out of, in the first frame of one that is no recording as it was made.
+pub const ORIGIN: &str = "origin.json";
 /// A few lines for whoever unpacks a bundle without knowing what it is.
 pub const README: &str = "readme.txt";
 /// Ledger of the header and the snapshot at the start.
@@ -22,6 +24,14 @@ pub const END: &str = "end.json";
 pub const INDEX: &str = "index.cbor";
 /// Every member with its size and SHA-256.
 pub const MANIFEST: &str = "manifest.json";
+
+/// The state before the first event, in a bundle that was cut out of another.
+pub const START_STATE: &str = "start/state.cbor";
+
+/// The feature of a bundle whose slices and events do not begin at 1, or jump: see [`crate::origin::Gap`].
+pub const GAPS: &str = "gaps";
+/// The features that this reader knows.
+pub const FEATURES: [&str; 1] = [GAPS];
 
 /// The first member of a slice's last frame.
 pub const ORDER: &str = "order.cbor";
@@ -52,6 +62,18 @@ pub const FRAME_MEMBERS_MAX: usize = 4096;
 pub const SLICE_FRAMES_MAX: usize = 512;
 /// The most bytes of one slice, compressed.
 pub const SLICE_BYTES_MAX: u64 = 256 << 20;
+/// The most bytes of one slice, decompressed.
+pub const SLICE_CONTENT_MAX: usize = 512 << 20;
+/// The most events of one slice.
+pub const SLICE_EVENTS_MAX: u64 = 1 << 20;
+/// The most bytes of `header.json` and of `end.json`.
+pub const RECORD_MAX: usize = 8 << 20;
+/// The most items in a CBOR member, those inside of others counted.
+pub const CBOR_ITEMS_MAX: usize = 1 << 23;
+/// The most bytes that the texts of a segment take, when each row has its own.
+pub const TEXTS_MAX: usize = 64 << 20;
+/// The most gaps of a bundle.
+pub const GAPS_MAX: usize = 1 << 16;
 /// The most rows of a table.
 pub const ROWS_MAX: usize = 1 << 20;
 /// The most events of one stream in one slice.

@@ -70,6 +70,9 @@ pub struct SliceInfo {
     /// It holds a checkpoint (`state.cbor`).
     #[serde(default)]
     pub checkpoint: bool,
+    /// Not 0: this is no slice, but a hole where so many are missing (see [`crate::origin::Gap`]).
+    #[serde(skip)]
+    pub missing: u32,
 }
 
 impl SliceInfo {
@@ -90,6 +93,7 @@ impl SliceInfo {
                 .members
                 .iter()
                 .any(|member| member.name.ends_with("/state.cbor")),
+            missing: 0,
         }
     }
 }

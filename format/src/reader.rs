@@ -3,9 +3,11 @@
 //! The seek table and the index are hints. They are used when they fit the file and each other, and each slice is
 //! checked against its own ledger when it is read; otherwise the file is walked from its start.
 
+mod part;
 mod slice;
-mod storage;
+pub(crate) mod storage;
 
+pub use part::{SliceBytes, SlicePart, Streams};
 pub use slice::Slice;
 
 use crate::entry;
@@ -15,6 +17,7 @@ use crate::frame::{self, FrameKind};
 use crate::header::{End, Header, MemberRecord};
 use crate::layout;
 use crate::ledger::{Index, Ledger, SliceInfo};
+use crate::origin::{Gap, Next, Origin, with_holes};
 use crate::seek_table::{self, FramePlace};
 use crate::stream::{self, Stored};
 use crate::time::Anchors;
@@ -61,6 +64,7 @@ impl Condition {
 pub struct Bundle<R> {
     storage: Storage<R>,
     header: Header,
+    origin: Option<Origin>,
     end: Option<End>,
     condition: Condition,
     frames: Vec<FramePlace>,
@@ -94,11 +98,12 @@ impl<R: Read + Seek> Bundle<R> {
 
     fn begin(source: R) -> Result<Self, ReadError> {
         let mut storage = Storage::new(source)?;
-        let (header, first) = read_header(&mut storage)?;
+        let (header, origin, first) = read_header(&mut storage)?;
         let anchors = Anchors::new(header.anchors.clone());
         Ok(Self {
             storage,
             header,
+            origin,
             end: None,
             condition: Condition::Complete,
             frames: vec![first],
@@ -113,6 +118,18 @@ impl<R: Read + Seek> Bundle<R> {
         &self.header
     }
 
+    /// What it was made out of; `None` for a recording as it was made.
+    #[must_use]
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    /// What of the recording is not in this bundle.
+    #[must_use]
+    pub fn gaps(&self) -> &[Gap] {
+        self.origin.as_ref().map_or(&[], |origin| &origin.gaps)
+    }
+
     /// The end record, unless the bundle is cut before it.
     #[must_use]
     pub fn end(&self) -> Option<&End> {
@@ -125,7 +142,8 @@ impl<R: Read + Seek> Bundle<R> {
         &self.condition
     }
 
-    /// The slices that can be read, in order.
+    /// The slices that can be read, in order, and among them the holes of a salvaged bundle
+    /// ([`SliceInfo::missing`]), which [`Bundle::slice`] refuses.
     #[must_use]
     pub fn slices(&self) -> &[SliceInfo] {
         &self.slices
@@ -152,9 +170,25 @@ impl<R: Read + Seek> Bundle<R> {
     /// Number of events in the slices that can be read.
     #[must_use]
     pub fn total_events(&self) -> u64 {
-        self.slices
-            .iter()
-            .fold(0, |sum, slice| sum.saturating_add(slice.events))
+        sum(&self.slices)
+    }
+
+    /// The number of the first event that it can hold: 1, unless it was cut out of another bundle.
+    #[must_use]
+    pub fn first_event(&self) -> u64 {
+        match self.gaps().first() {
+            Some(gap) if gap.slice == 1 && !gap.is_hole() => gap.first.saturating_add(gap.events),
+            _ => 1,
+        }
+    }
+
+    /// The number of the last event, holes counted; one less than [`Bundle::first_event`] where there is none.
+    #[must_use]
+    pub fn last_event(&self) -> u64 {
+        let after = self.slices.last().map_or(self.first_event(), |slice| {
+            slice.first.saturating_add(slice.events)
+        });
+        after.saturating_sub(1)
     }
 
     /// Reads a slice, by its place in [`Bundle::slices`].
@@ -167,6 +201,20 @@ impl<R: Read + Seek> Bundle<R> {
             .get(index)
             .cloned()
             .ok_or_else(|| ReadError::damaged("slice", format!("there is no slice {index}")))?;
+        if info.missing > 0 {
+            let what = match info.missing {
+                1 => format!("slice {}", info.number),
+                more => format!(
+                    "slices {} to {}",
+                    info.number,
+                    info.number.saturating_add(more - 1)
+                ),
+            };
+            return Err(ReadError::damaged(
+                what,
+                "it was lost before this bundle was salvaged",
+            ));
+        }
         let contents = self.contents(&info)?;
         let members = contents
             .iter()
@@ -213,19 +261,19 @@ impl<R: Read + Seek> Bundle<R> {
         Ok(None)
     }
 
-    /// The members outside slices: header, snapshots, end record, index, manifest.
+    /// Visits the members outside slices (header, snapshots, end record, index, manifest), one frame in memory at a
+    /// time.
     ///
     /// # Errors
     /// [`ReadError`] when a frame can't be read.
-    pub fn outer_members(&mut self) -> Result<Vec<(String, Vec<u8>)>, ReadError> {
-        let mut found = Vec::new();
+    pub fn each_outer_member(&mut self, mut visit: impl FnMut(&str, &[u8])) -> Result<(), ReadError> {
         for place in self.outer_frames() {
             let content = self.storage.content(place)?;
             for member in entry::members(&content)? {
-                found.push((member.name.to_owned(), member.content.to_vec()));
+                visit(member.name, member.content);
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// What was read before the start: events that have no number, in the order of their streams.
@@ -233,7 +281,17 @@ impl<R: Read + Seek> Bundle<R> {
     /// # Errors
     /// [`ReadError`] when the members are not what the format says.
     pub fn lookback(&mut self) -> Result<Vec<Stored>, ReadError> {
-        let members = self.outer_members()?;
+        let mut members: Vec<(String, Vec<u8>)> = Vec::new();
+        let mut size = 0usize;
+        self.each_outer_member(|name, content| {
+            if name.starts_with(LOOKBACK) {
+                size = size.saturating_add(content.len());
+                if size <= layout::SLICE_CONTENT_MAX {
+                    members.push((name.to_owned(), content.to_vec()));
+                }
+            }
+        })?;
+        ReadError::check("look-back", size, layout::SLICE_CONTENT_MAX)?;
         let entries: Vec<entry::Entry<'_>> = members
             .iter()
             .map(|(name, content)| entry::Entry { name, content })
@@ -261,7 +319,8 @@ impl<R: Read + Seek> Bundle<R> {
         self.storage.read_up_to(offset, len)
     }
 
-    fn frames_of(&self, info: &SliceInfo) -> impl Iterator<Item = FramePlace> + use<R> {
+    /// The frames of a slice.
+    pub(crate) fn frames_of(&self, info: &SliceInfo) -> impl Iterator<Item = FramePlace> + use<R> {
         let first = self.frames.partition_point(|place| place.offset < info.offset);
         let end = info.offset.saturating_add(info.len);
         let after = self.frames.partition_point(|place| place.offset < end);
@@ -272,7 +331,7 @@ impl<R: Read + Seek> Bundle<R> {
             .into_iter()
     }
 
-    fn outer_frames(&self) -> Vec<FramePlace> {
+    pub(crate) fn outer_frames(&self) -> Vec<FramePlace> {
         let inside = |place: &FramePlace| {
             let after = self.slices.partition_point(|slice| slice.offset <= place.offset);
             after
@@ -290,10 +349,15 @@ impl<R: Read + Seek> Bundle<R> {
     fn contents(&mut self, info: &SliceInfo) -> Result<Vec<Vec<u8>>, ReadError> {
         let frames: Vec<FramePlace> = self.frames_of(info).collect();
         ReadError::check("frames of a slice", frames.len(), layout::SLICE_FRAMES_MAX)?;
-        frames
-            .into_iter()
-            .map(|place| self.storage.content(place))
-            .collect()
+        let mut size = 0usize;
+        let mut contents = Vec::with_capacity(frames.len());
+        for place in frames {
+            let content = self.storage.content(place)?;
+            size = size.saturating_add(content.len());
+            ReadError::check("content of a slice", size, layout::SLICE_CONTENT_MAX)?;
+            contents.push(content);
+        }
+        Ok(contents)
     }
 
     /// Opens by seek table and index. Any error means: don't believe them.
@@ -322,7 +386,8 @@ impl<R: Read + Seek> Bundle<R> {
             return Err(bad("not where it should be"));
         }
         let index: Index = cbor::decode_as(layout::INDEX, member.content)?;
-        check_index(&index, &frames)?;
+        let gaps = self.origin.as_ref().map_or(&[][..], |origin| &origin.gaps);
+        check_index(&index, &frames, gaps)?;
         let (slices, anchors) = (index.slices, Anchors::new(index.anchors));
         let tail = slices
             .last()
@@ -340,10 +405,7 @@ impl<R: Read + Seek> Bundle<R> {
             }
         }
         let end = end.ok_or_else(|| bad("no end record before it"))?;
-        let events = slices.last().map_or(0, |slice| {
-            slice.first.saturating_add(slice.events).saturating_sub(1)
-        });
-        if end.events != events || usize::try_from(end.slices).ok() != Some(slices.len()) {
+        if end.events != sum(&slices) || usize::try_from(end.slices).ok() != Some(slices.len()) {
             return Err(bad("it does not hold what the end record counts"));
         }
         if !self
@@ -355,8 +417,8 @@ impl<R: Read + Seek> Bundle<R> {
             return Err(bad("it lacks the header's clock anchor"));
         }
         self.end = Some(end);
+        self.slices = with_holes(slices, gaps, true);
         self.frames = frames;
-        self.slices = slices;
         self.anchors = anchors;
         Ok(())
     }
@@ -386,6 +448,8 @@ impl<R: Read + Seek> Bundle<R> {
                     }
                 }
                 Err(ReadError::Io(error)) => return Err(ReadError::Io(error)),
+                // Behind the end record only hints stand: without them the recording is still complete.
+                Err(_) if self.end.is_some() => break None,
                 Err(error) => break Some(error),
             }
         };
@@ -413,10 +477,13 @@ impl<R: Read + Seek> Bundle<R> {
             self.frames.retain(|place| place.offset < start);
         }
         let found = u32::try_from(self.slices.len()).unwrap_or(u32::MAX);
-        if self.condition.is_complete() && self.end.as_ref().is_some_and(|end| end.slices != found) {
+        let same = |end: &End| end.slices == found && end.events == sum(&self.slices);
+        if self.condition.is_complete() && !self.end.as_ref().is_some_and(same) {
             let problem = "the end record counts other slices than there are".to_owned();
             self.condition = Condition::Damaged { offset, problem };
         }
+        let slices = std::mem::take(&mut self.slices);
+        self.slices = with_holes(slices, self.gaps(), self.condition.is_complete());
         Ok(())
     }
 
@@ -430,6 +497,9 @@ impl<R: Read + Seek> Bundle<R> {
         let first = self.storage.peek(place, layout::TAR_BLOCK)?;
         let (name, _) = entry::parse_header(&first)?;
         if let Some(rest) = name.strip_prefix("slice/") {
+            if self.end.is_some() {
+                return Err(ReadError::damaged(name, "it stands behind the end record"));
+            }
             let start = *slice_start.get_or_insert(offset);
             if !rest.ends_with("/order.cbor") {
                 return Ok((place, false));
@@ -438,7 +508,7 @@ impl<R: Read + Seek> Bundle<R> {
             place.content = content.len() as u64;
             let ledger = ledger_of(&content)?;
             let info = SliceInfo::new(&ledger, start, offset + place.len - start);
-            check_next(self.slices.last(), &info)?;
+            check_next(self.slices.last(), &info, self.gaps())?;
             for anchor in &ledger.anchors {
                 self.anchors.push(*anchor);
             }
@@ -459,7 +529,15 @@ impl<R: Read + Seek> Bundle<R> {
     }
 }
 
-fn read_header<R: Read + Seek>(storage: &mut Storage<R>) -> Result<(Header, FramePlace), ReadError> {
+/// Events of the slices that are there.
+fn sum(slices: &[SliceInfo]) -> u64 {
+    let there = slices.iter().filter(|slice| slice.missing == 0);
+    there.fold(0, |sum, slice| sum.saturating_add(slice.events))
+}
+
+fn read_header<R: Read + Seek>(
+    storage: &mut Storage<R>,
+) -> Result<(Header, Option<Origin>, FramePlace), ReadError> {
     let not = |problem: &str| ReadError::NotABundle(problem.to_owned());
     if storage.len() == 0 {
         return Err(not("the file is empty"));
@@ -476,13 +554,30 @@ fn read_header<R: Read + Seek>(storage: &mut Storage<R>) -> Result<(Header, Fram
     let content = storage.content(place).map_err(early)?;
     place.content = content.len() as u64;
     let members = entry::members(&content).map_err(early)?;
-    match members.first() {
-        Some(member) if member.name == layout::HEADER => Ok((Header::decode(member.content)?, place)),
-        _ => Err(not("its first member is not header.json")),
+    let header = match members.first() {
+        Some(member) if member.name == layout::HEADER => Header::decode(member.content)?,
+        _ => return Err(not("its first member is not header.json")),
+    };
+    let origin = members.iter().find(|member| member.name == layout::ORIGIN);
+    let origin = origin.map(|member| Origin::decode(member.content)).transpose();
+    let origin = origin.map_err(|error| ReadError::NotABundle(error.to_string()))?;
+    let has_gaps = origin.as_ref().is_some_and(|origin| !origin.gaps.is_empty());
+    if has_gaps
+        != header
+            .format
+            .requires
+            .iter()
+            .any(|feature| feature == layout::GAPS)
+    {
+        return Err(not(
+            "header.json and origin.json contradict each other about gaps",
+        ));
     }
+    Ok((header, origin, place))
 }
 
-fn read_end(bytes: &[u8]) -> Result<End, ReadError> {
+pub(crate) fn read_end(bytes: &[u8]) -> Result<End, ReadError> {
+    ReadError::check(layout::END, bytes.len(), layout::RECORD_MAX)?;
     serde_json::from_slice(bytes).map_err(|error| ReadError::damaged(layout::END, error.to_string()))
 }
 
@@ -496,9 +591,19 @@ pub(crate) fn ledger_of(content: &[u8]) -> Result<Ledger, ReadError> {
 }
 
 /// Whether a slice may follow another.
-pub(crate) fn check_next(before: Option<&SliceInfo>, next: &SliceInfo) -> Result<(), ReadError> {
-    let number = before.map_or(1, |slice| slice.number.saturating_add(1));
-    let first = before.map_or(1, |slice| slice.first.saturating_add(slice.events));
+pub(crate) fn check_next(
+    before: Option<&SliceInfo>,
+    next: &SliceInfo,
+    gaps: &[Gap],
+) -> Result<(), ReadError> {
+    let Next { number, first, .. } = Next::after(before, gaps);
+    if next.events > layout::SLICE_EVENTS_MAX {
+        return Err(ReadError::Limit {
+            what: format!("events of slice {number}"),
+            size: next.events,
+            limit: layout::SLICE_EVENTS_MAX,
+        });
+    }
     if next.number != number {
         return Err(ReadError::damaged(
             "slice",
@@ -516,12 +621,12 @@ pub(crate) fn check_next(before: Option<&SliceInfo>, next: &SliceInfo) -> Result
     )
 }
 
-fn check_index(index: &Index, frames: &[FramePlace]) -> Result<(), ReadError> {
+fn check_index(index: &Index, frames: &[FramePlace], gaps: &[Gap]) -> Result<(), ReadError> {
     let bad = |problem: &str| ReadError::damaged(layout::INDEX, problem);
     let starts = |offset: u64| frames.binary_search_by_key(&offset, |place| place.offset).is_ok();
     let mut before: Option<&SliceInfo> = None;
     for slice in &index.slices {
-        check_next(before, slice)?;
+        check_next(before, slice, gaps)?;
         let end = slice
             .offset
             .checked_add(slice.len)
@@ -541,13 +646,13 @@ fn check_index(index: &Index, frames: &[FramePlace]) -> Result<(), ReadError> {
 pub(crate) fn check_listed(
     what: &str,
     listed: &[MemberRecord],
-    found: &[entry::Entry<'_>],
+    found: &[impl Named],
 ) -> Result<(), ReadError> {
     let same = listed.len() == found.len()
         && listed
             .iter()
             .zip(found)
-            .all(|(record, member)| record.name == member.name && record.size == member.content.len() as u64);
+            .all(|(record, member)| record.name == member.name() && record.size == member.size() as u64);
     if same {
         Ok(())
     } else {
@@ -555,5 +660,31 @@ pub(crate) fn check_listed(
             what,
             "its members are not those that its ledger lists",
         ))
+    }
+}
+
+/// A member, as far as a ledger lists it.
+pub(crate) trait Named {
+    fn name(&self) -> &str;
+    fn size(&self) -> usize;
+}
+
+impl Named for entry::Entry<'_> {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn size(&self) -> usize {
+        self.content.len()
+    }
+}
+
+impl Named for (String, usize) {
+    fn name(&self) -> &str {
+        &self.0
+    }
+
+    fn size(&self) -> usize {
+        self.1
     }
 }

@@ -9,8 +9,10 @@ mod address;
 mod call;
 mod effect;
 mod fold;
+mod seek;
 mod start;
 
+pub use seek::Until;
 pub use start::Start;
 
 use crate::cbor;

@@ -14,14 +14,14 @@ mod process;
 mod syscall;
 mod text;
 
-pub use syscall::{Names, encode as encode_syscalls};
+pub use syscall::{Names, SyscallColumns, SyscallFacts, encode as encode_syscalls};
 
 use crate::BootTime;
 use crate::column::Layout;
 use crate::entry::Entry;
 use crate::error::{ReadError, WriteError};
 use crate::event::{Body, Draft, Stream};
-use crate::layout::STREAM_EVENTS_MAX;
+use crate::layout::{STREAM_EVENTS_MAX, TEXTS_MAX};
 use crate::table::{Segment, Table, TableBuilder};
 
 /// A member of a slice under its short name, without the slice's folder.
@@ -84,7 +84,7 @@ pub fn decode(stream: Stream, folder: &str, members: &[Entry<'_>]) -> Result<Vec
     let bodies = match stream {
         Stream::Clock | Stream::Loss => mark::decode(stream, &name, events)?,
         Stream::Process => process::decode(&name, &segment, events)?,
-        Stream::Syscall => syscall::decode(&name, &segment, events)?,
+        Stream::Syscall => syscall::decode(&name, &segment)?,
         Stream::Packet => packet::decode(&name, &segment, events, raw)?,
         Stream::Block => block::decode(&name, &segment, events)?,
         Stream::Journal | Stream::Kernel | Stream::Engine | Stream::Log => {
@@ -129,6 +129,15 @@ fn lookup<'a, T>(what: &str, rows: &'a [T], index: u64) -> Result<&'a T, ReadErr
         .ok()
         .and_then(|index| rows.get(index))
         .ok_or_else(|| ReadError::damaged(what, format!("entry {index} of a dictionary of {}", rows.len())))
+}
+
+/// The text of a dictionary that an index points to, as the event's own. A few rows can name a long text often, so what
+/// they take together is bounded.
+fn text(what: &str, rows: &[String], index: u64, spent: &mut usize) -> Result<String, ReadError> {
+    let text = lookup(what, rows, index)?;
+    *spent = spent.saturating_add(text.len());
+    ReadError::check(&format!("texts of {what}"), *spent, TEXTS_MAX)?;
+    Ok(text.clone())
 }
 
 /// One value for each draft's body.

@@ -1,6 +1,7 @@
 //! Tables: named columns of the same number of rows. A stream's segment is a few of them in one CBOR map.
 
 use crate::cbor;
+use crate::column::view::{self, Bytes, Integers};
 use crate::column::{self, ByteColumn, Layout};
 use crate::error::{ReadError, WriteError};
 use crate::layout::{COLUMNS_MAX, ROWS_MAX};
@@ -215,6 +216,32 @@ impl Table {
     pub fn bytes(&self, name: &str) -> Result<ByteColumn, ReadError> {
         let (column, what) = self.column(name)?;
         column::decode_bytes(&what, column, self.rows)
+    }
+
+    /// Looks at an integer column without decoding it, where its values must all be at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Table::bounded`].
+    pub fn view(&self, name: &str, limit: u64) -> Result<Integers<'_>, ReadError> {
+        let (column, what) = self.column(name)?;
+        let values = view::integers(&what, column, self.rows)?;
+        if limit < u64::MAX && values.max() > limit {
+            return Err(ReadError::Limit {
+                size: values.max(),
+                what,
+                limit,
+            });
+        }
+        Ok(values)
+    }
+
+    /// Looks at a byte-string column without copying it.
+    ///
+    /// # Errors
+    /// As [`Table::bytes`].
+    pub fn view_bytes(&self, name: &str) -> Result<Bytes<'_>, ReadError> {
+        let (column, what) = self.column(name)?;
+        view::bytes(&what, column, self.rows)
     }
 
     /// Decodes a byte-string column as UTF-8.

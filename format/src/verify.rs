@@ -8,7 +8,8 @@ use crate::error::ReadError;
 use crate::event::Stream;
 use crate::header::{End, Manifest, MemberRecord};
 use crate::ledger::{Index, Ledger, SliceInfo};
-use crate::reader::{Bundle, Slice, check_listed, check_next};
+use crate::origin::{Gap, Next, met};
+use crate::reader::{Bundle, Slice, check_next, read_end};
 use crate::seek_table::{self, FramePlace};
 use crate::time::{Anchor, Anchors};
 use crate::{BootTime, cbor, layout};
@@ -66,6 +67,8 @@ pub fn verify<R: Read + Seek>(
     let mut bundle = Bundle::open_by_walk(source)?;
     let mut check = Check {
         anchors: bundle.header().anchors.clone(),
+        gaps: bundle.gaps().to_vec(),
+        recorded: bundle.origin().map(|origin| origin.chain),
         ..Check::default()
     };
     let mut places = bundle.frames().to_vec();
@@ -115,10 +118,17 @@ struct Check {
     members: Vec<MemberRecord>,
     chain: Sha256,
     /// Members that no ledger has covered yet.
-    open: Vec<(String, Vec<u8>)>,
+    open: Vec<MemberRecord>,
+    /// The contents of those that belong to a slice.
+    contents: Vec<Vec<u8>>,
+    /// Length of them.
+    size: usize,
     /// The first frame of them.
     open_from: Option<FramePlace>,
     slices: Vec<SliceInfo>,
+    /// The ledger of the recording's start, in a bundle that has another one.
+    recorded: Option<Sha256>,
+    gaps: Vec<Gap>,
     anchors: Vec<Anchor>,
     end: Option<End>,
     index: Option<Index>,
@@ -156,12 +166,21 @@ impl Check {
                     format!("{}: stands twice", member.name),
                 );
             }
-            if let Err(error) = self.record(member) {
+            let record = MemberRecord::of(member.name, member.content);
+            if let Err(error) = self.record(member, &record) {
                 self.find(Trouble::Inconsistent, place, error.to_string());
             }
             if !matches!(member.name, layout::INDEX | layout::MANIFEST) {
                 self.open_from.get_or_insert(place);
-                self.open.push((member.name.to_owned(), member.content.to_vec()));
+                self.open.push(record);
+                // A slice that is larger than it may be is not kept, and so not decoded.
+                self.size = self.size.saturating_add(member.content.len());
+                let keeps = member.name.starts_with("slice/") && self.size <= layout::SLICE_CONTENT_MAX;
+                self.contents.push(if keeps {
+                    member.content.to_vec()
+                } else {
+                    Vec::new()
+                });
             }
             if member.name.ends_with("/ledger.cbor") {
                 let from = self.open_from.take().unwrap_or(place);
@@ -172,7 +191,14 @@ impl Check {
                     content: 0,
                 };
                 let members = std::mem::take(&mut self.open);
-                match self.ledger(member, &members, range, check_slice) {
+                let contents = std::mem::take(&mut self.contents);
+                let size = std::mem::take(&mut self.size);
+                let is_slice = member.name.starts_with("slice/");
+                let outcome = match ReadError::check("content of a slice", size, layout::SLICE_CONTENT_MAX) {
+                    Err(error) if is_slice => Err(error),
+                    _ => self.ledger(member, &members, &contents, range, check_slice),
+                };
+                match outcome {
                     Ok(Some(problem)) => self.find(Trouble::Inconsistent, range, problem),
                     Ok(None) => {}
                     Err(error) => self.find(Trouble::Inconsistent, range, error.to_string()),
@@ -182,10 +208,10 @@ impl Check {
     }
 
     /// Notes a member, and reads it where it is one of the records at the end.
-    fn record(&mut self, member: Entry<'_>) -> Result<(), ReadError> {
+    fn record(&mut self, member: Entry<'_>, record: &MemberRecord) -> Result<(), ReadError> {
         let json = |error: serde_json::Error| ReadError::damaged(member.name, error.to_string());
         match member.name {
-            layout::END => self.end = Some(serde_json::from_slice(member.content).map_err(json)?),
+            layout::END => self.end = Some(read_end(member.content)?),
             layout::INDEX => self.index = Some(cbor::decode_as(member.name, member.content)?),
             layout::MANIFEST => {
                 self.manifest = Some(serde_json::from_slice(member.content).map_err(json)?);
@@ -193,7 +219,7 @@ impl Check {
             }
             _ => {}
         }
-        self.members.push(MemberRecord::of(member.name, member.content));
+        self.members.push(record.clone());
         Ok(())
     }
 
@@ -201,41 +227,67 @@ impl Check {
     fn ledger(
         &mut self,
         member: Entry<'_>,
-        members: &[(String, Vec<u8>)],
+        members: &[MemberRecord],
+        contents: &[Vec<u8>],
         range: FramePlace,
         check_slice: &mut dyn FnMut(&Slice) -> Option<String>,
     ) -> Result<Option<String>, ReadError> {
         let ledger: Ledger = cbor::decode_as(member.name, member.content)?;
         let bad = |problem: &str| ReadError::damaged(member.name, problem);
         let previous = std::mem::replace(&mut self.chain, Sha256::of(member.content));
-        let entries: Vec<Entry<'_>> = members
-            .iter()
-            .map(|(name, content)| Entry { name, content })
-            .collect();
-        let covered = entries
+        let covered = members
             .split_last()
             .map(|(_, covered)| covered)
             .unwrap_or_default();
-        check_listed(member.name, &ledger.members, covered)?;
-        for (record, member) in ledger.members.iter().zip(covered) {
-            if record.sha256 != Sha256::of(member.content) {
-                return Err(ReadError::damaged(
-                    member.name,
-                    "its hash is not the one in its ledger",
-                ));
+        let same = |(listed, found): (&MemberRecord, &MemberRecord)| {
+            listed.name == found.name && listed.size == found.size
+        };
+        if ledger.members.len() != covered.len() || !ledger.members.iter().zip(covered).all(same) {
+            return Err(bad("the members before it are not those that it lists"));
+        }
+        for (listed, found) in ledger.members.iter().zip(covered) {
+            if listed.sha256 != found.sha256 {
+                let problem = "its hash is not the one in its ledger";
+                return Err(ReadError::damaged(found.name.as_str(), problem));
             }
         }
+        let is_slice = member.name.starts_with("slice/");
+        let gaps = std::mem::take(&mut self.gaps);
+        let next = Next::after(self.slices.last(), &gaps);
+        // Behind a gap the chain goes on from a ledger that is not here.
+        let previous = match next.gap.filter(|_| is_slice) {
+            Some(gap) => gap.chain,
+            None if is_slice && self.slices.is_empty() => self.recorded.unwrap_or(previous),
+            None => previous,
+        };
+        let from = next.from;
+        self.gaps = gaps;
         if ledger.previous != previous {
             return Err(bad("the chain is broken: it follows another ledger"));
         }
         self.anchors.extend_from_slice(&ledger.anchors);
-        if !member.name.starts_with("slice/") {
+        if !is_slice {
             return Ok(None);
         }
         let info = SliceInfo::new(&ledger, range.offset, range.len);
-        check_next(self.slices.last(), &info)?;
+        check_next(self.slices.last(), &info, &self.gaps)?;
+        let entries: Vec<Entry<'_>> = members
+            .iter()
+            .zip(contents)
+            .map(|(record, content)| Entry {
+                name: &record.name,
+                content,
+            })
+            .collect();
         let slice = Slice::decode(&info, &entries)?;
-        self.order(&slice)?;
+        order(&slice)?;
+        if from.is_some_and(|from| from != ledger.from) {
+            let what = format!("slice {}", ledger.slice);
+            return Err(ReadError::damaged(
+                what,
+                "its time does not follow what is before it",
+            ));
+        }
         for (sums, parts) in [(&mut self.counts, &ledger.counts), (&mut self.lost, &ledger.lost)] {
             for (stream, count) in parts {
                 let sum = sums.entry(stream.clone()).or_default();
@@ -249,32 +301,6 @@ impl Check {
         self.report.events = self.report.events.saturating_add(info.events);
         self.slices.push(info);
         Ok(check_slice(&slice))
-    }
-
-    fn order(&self, slice: &Slice) -> Result<(), ReadError> {
-        let bad = |num: u64, problem: &str| ReadError::damaged(format!("event {num}"), problem);
-        let ledger = &slice.ledger;
-        let mut before: Option<(BootTime, Stream)> = None;
-        for event in &slice.events {
-            let at = (event.time, event.body.stream());
-            if before.is_some_and(|before| at < before) {
-                return Err(bad(event.num, "it stands after one that comes later"));
-            }
-            if event.time >= ledger.to {
-                return Err(bad(event.num, "its time is after what its slice was sealed for"));
-            }
-            if event.late != (event.time < ledger.from) {
-                return Err(bad(event.num, "its late mark does not fit its slice"));
-            }
-            before = Some(at);
-        }
-        if self.slices.last().is_some_and(|before| before.to != ledger.from) || ledger.from > ledger.to {
-            return Err(ReadError::damaged(
-                format!("slice {}", ledger.slice),
-                "its time does not follow the slice before",
-            ));
-        }
-        Ok(())
     }
 
     /// Checks the records at the end and the hints against what was found.
@@ -293,6 +319,15 @@ impl Check {
             content: 0,
         };
         self.report.ended = self.end.is_some();
+        if !self.names.contains(layout::START_LEDGER) {
+            self.find(Trouble::Damaged, place, "start/ledger.cbor: missing");
+        }
+        if !self.open.is_empty() || !self.names.contains(layout::END_LEDGER) {
+            self.find(Trouble::Damaged, place, "end/ledger.cbor: missing");
+        }
+        if met(&self.slices, &self.gaps) != self.gaps.len() {
+            self.find(Trouble::Inconsistent, place, "origin.json: a gap that is none");
+        }
         if let Some(end) = self.end.clone() {
             let events = self
                 .slices
@@ -343,4 +378,29 @@ impl Check {
         }
         Ok(())
     }
+}
+
+/// Whether the events of a slice stand in the order that the format wants, between its times, with the right late marks.
+pub(crate) fn order(slice: &Slice) -> Result<(), ReadError> {
+    let bad = |num: u64, problem: &str| ReadError::damaged(format!("event {num}"), problem);
+    let ledger = &slice.ledger;
+    let mut before: Option<(BootTime, Stream)> = None;
+    for event in &slice.events {
+        let at = (event.time, event.body.stream());
+        if before.is_some_and(|before| at < before) {
+            return Err(bad(event.num, "it stands after one that comes later"));
+        }
+        if event.time >= ledger.to {
+            return Err(bad(event.num, "its time is after what its slice was sealed for"));
+        }
+        if event.late != (event.time < ledger.from) {
+            return Err(bad(event.num, "its late mark does not fit its slice"));
+        }
+        before = Some(at);
+    }
+    if ledger.from > ledger.to {
+        let what = format!("slice {}", ledger.slice);
+        return Err(ReadError::damaged(what, "it ends before it begins"));
+    }
+    Ok(())
 }

@@ -1,12 +1,13 @@
 //! Writing a bundle: append only, one frame after another, so that a file and a pipe get the same bytes.
 
 use crate::digest::Sha256;
-use crate::entry::{END_OF_ARCHIVE, Member};
-use crate::error::WriteError;
+use crate::entry::{self, END_OF_ARCHIVE, Member};
+use crate::error::{ReadError, WriteError};
 use crate::frame::Compressor;
 use crate::header::{End, Header, Manifest, MemberRecord};
 use crate::layout::{self, FRAME_MAX, slice_member};
 use crate::ledger::{Index, Ledger, SliceInfo};
+use crate::origin::Origin;
 use crate::seek_table::{self, FramePlace};
 use crate::slice::SealedSlice;
 use crate::time::Anchors;
@@ -39,6 +40,12 @@ pub struct Writer<W: Write> {
     chain: Sha256,
     next_event: u64,
     next_slice: u32,
+    /// Members outside slices that wait for their frame, how long they are, and all that no ledger covers yet.
+    group: Vec<Member>,
+    group_size: usize,
+    uncovered: Vec<MemberRecord>,
+    /// Where the slice begins that is being copied.
+    copying: Option<u64>,
     counts: BTreeMap<String, u64>,
     lost: BTreeMap<String, u64>,
 }
@@ -49,6 +56,19 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// [`WriteError`] when the output fails.
     pub fn begin(out: W, header: &Header, level: i32) -> Result<Self, WriteError> {
+        Self::begin_from(out, header, None, level)
+    }
+
+    /// Begins a bundle that is made out of another. Its slices are copied: see [`Writer::copy_frame`].
+    ///
+    /// # Errors
+    /// As [`Writer::begin`].
+    pub fn begin_from(
+        out: W,
+        header: &Header,
+        origin: Option<&Origin>,
+        level: i32,
+    ) -> Result<Self, WriteError> {
         let mut writer = Self {
             out,
             compressor: Compressor::new(level),
@@ -62,15 +82,23 @@ impl<W: Write> Writer<W> {
             chain: Sha256::default(),
             next_event: 1,
             next_slice: 1,
+            group: Vec::new(),
+            group_size: 0,
+            uncovered: Vec::new(),
+            copying: None,
             counts: BTreeMap::new(),
             lost: BTreeMap::new(),
         };
         let header = json(layout::HEADER, header)?;
-        let members = [
+        let mut members = vec![
             Member::new(layout::HEADER, header)?,
             Member::new(layout::README, README.as_bytes().to_vec())?,
         ];
+        if let Some(origin) = origin {
+            members.push(Member::new(layout::ORIGIN, json(layout::ORIGIN, origin)?)?);
+        }
         writer.frame(&members, false)?;
+        writer.uncovered.clone_from(&writer.manifest);
         writer.out.flush()?;
         Ok(writer)
     }
@@ -80,7 +108,60 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// [`WriteError`] when a name stands twice, something is too large, or the output fails.
     pub fn start(&mut self, members: Vec<Member>, at: BootTime) -> Result<(), WriteError> {
-        self.unchained(members, layout::START_LEDGER, 0, at, 0)
+        for member in members {
+            self.add(member)?;
+        }
+        self.close_start(at)
+    }
+
+    /// Adds a member outside slices, for the start or the end. [`Writer::start`] does that for many at once.
+    ///
+    /// # Errors
+    /// [`WriteError`] when it is too large, or the output fails.
+    pub fn add(&mut self, member: Member) -> Result<(), WriteError> {
+        let record = MemberRecord::of(member.name.as_str(), &member.content);
+        self.uncovered.push(record);
+        self.push(member)
+    }
+
+    /// Writes the ledger that covers the header and the members of the start.
+    ///
+    /// # Errors
+    /// As [`Writer::start`].
+    pub fn close_start(&mut self, at: BootTime) -> Result<(), WriteError> {
+        self.close(layout::START_LEDGER, 0, at, 1)
+    }
+
+    /// Writes a frame of a slice of another bundle as it is. `content` is what `frame` holds. The slice's last frame
+    /// is known by its ledger, and flushed.
+    ///
+    /// The caller has checked the slice, and that it follows the one before it, gaps counted.
+    ///
+    /// # Errors
+    /// [`WriteError`] when the content is not of members, or the output fails.
+    pub fn copy_frame(&mut self, frame: &[u8], content: &[u8]) -> Result<(), WriteError> {
+        let refused = |error: ReadError| WriteError::Encode {
+            what: "copied frame".to_owned(),
+            problem: error.to_string(),
+        };
+        let offset = *self.copying.get_or_insert(self.offset);
+        let members = entry::members(content).map_err(refused)?;
+        let records = members
+            .iter()
+            .map(|member| MemberRecord::of(member.name, member.content));
+        self.manifest.extend(records);
+        self.frame_as_is(frame, content.len())?;
+        let Some(last) = members
+            .last()
+            .filter(|member| member.name.ends_with("/ledger.cbor"))
+        else {
+            return Ok(());
+        };
+        let ledger: Ledger = cbor::decode_as(last.name, last.content).map_err(refused)?;
+        self.copying = None;
+        self.out.flush()?;
+        self.note_slice(&ledger, Sha256::of(last.content), offset);
+        Ok(())
     }
 
     /// Writes a sealed slice and flushes it. Gives the number of its first event.
@@ -111,8 +192,14 @@ impl<W: Write> Writer<W> {
             self.manifest.truncate(members);
             return Err(error);
         }
+        self.note_slice(&ledger, chain, offset);
+        Ok(first)
+    }
+
+    /// Notes what the index and the end record say of a slice that begins at `offset` and ends here.
+    fn note_slice(&mut self, ledger: &Ledger, chain: Sha256, offset: u64) {
         self.chain = chain;
-        self.next_event = first.saturating_add(ledger.events);
+        self.next_event = ledger.first.saturating_add(ledger.events);
         self.next_slice = ledger.slice.saturating_add(1);
         for (sums, parts) in [(&mut self.counts, &ledger.counts), (&mut self.lost, &ledger.lost)] {
             for (stream, count) in parts {
@@ -123,8 +210,7 @@ impl<W: Write> Writer<W> {
         self.index.anchors.extend_from_slice(&ledger.anchors);
         self.index
             .slices
-            .push(SliceInfo::new(&ledger, offset, self.offset - offset));
-        Ok(first)
+            .push(SliceInfo::new(ledger, offset, self.offset - offset));
     }
 
     fn slice_frames(&mut self, alone: Vec<Member>, together: &[Member]) -> Result<(), WriteError> {
@@ -163,15 +249,20 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// [`WriteError`] when the output fails.
-    pub fn finish(mut self, mut members: Vec<Member>, mut end: End) -> Result<W, WriteError> {
-        end.slices = self.next_slice - 1;
-        end.events = self.next_event - 1;
+    pub fn finish(mut self, members: Vec<Member>, mut end: End) -> Result<W, WriteError> {
+        let slices = &self.index.slices;
+        end.slices = u32::try_from(slices.len()).unwrap_or(u32::MAX);
+        end.events = slices
+            .iter()
+            .fold(0, |sum, slice| sum.saturating_add(slice.events));
         end.counts = self.counts.clone();
         end.lost = self.lost.clone();
         end.cost.bundle_bytes = self.offset;
-        members.push(Member::new(layout::END, json(layout::END, &end)?)?);
-        let slice = self.next_slice;
-        self.unchained(members, layout::END_LEDGER, slice, end.stopped, self.next_event)?;
+        for member in members {
+            self.add(member)?;
+        }
+        self.add(Member::new(layout::END, json(layout::END, &end)?)?)?;
+        self.close(layout::END_LEDGER, self.next_slice, end.stopped, self.next_event)?;
 
         self.index.anchors = Anchors::new(std::mem::take(&mut self.index.anchors))
             .as_slice()
@@ -189,46 +280,41 @@ impl<W: Write> Writer<W> {
         Ok(self.out)
     }
 
-    /// Members outside slices: groups of small ones share frames, and a ledger that covers all closes them.
-    fn unchained(
-        &mut self,
-        members: Vec<Member>,
-        name: &str,
-        slice: u32,
-        at: BootTime,
-        first: u64,
-    ) -> Result<(), WriteError> {
-        let covered = if slice == 0 {
-            self.manifest.clone()
-        } else {
-            Vec::new()
-        };
-        let records = members
-            .iter()
-            .map(|member| MemberRecord::of(member.name.as_str(), &member.content));
+    /// Members outside slices: groups of small ones share frames.
+    fn push(&mut self, member: Member) -> Result<(), WriteError> {
+        let size = member.stored_len();
+        if self.group_size + size > GROUP {
+            self.flush_group()?;
+        }
+        self.group_size += size;
+        self.group.push(member);
+        Ok(())
+    }
+
+    fn flush_group(&mut self) -> Result<(), WriteError> {
+        self.group_size = 0;
+        let group = std::mem::take(&mut self.group);
+        if group.is_empty() {
+            return Ok(());
+        }
+        self.frame(&group, false)
+    }
+
+    /// Writes the ledger that covers the members since the one before.
+    fn close(&mut self, name: &str, slice: u32, at: BootTime, first: u64) -> Result<(), WriteError> {
         let ledger = Ledger {
             slice,
-            first: if slice == 0 { 1 } else { first },
+            first,
             from: at,
             to: at,
-            members: covered.into_iter().chain(records).collect(),
+            members: std::mem::take(&mut self.uncovered),
             previous: self.chain,
             ..Ledger::default()
         };
         let bytes = cbor::encode(name, &ledger)?;
         self.chain = Sha256::of(&bytes);
-        let mut group: Vec<Member> = Vec::new();
-        let mut size = 0;
-        for member in members.into_iter().chain([Member::new(name, bytes)?]) {
-            size += member.stored_len();
-            if size > GROUP && !group.is_empty() {
-                self.frame(&group, false)?;
-                group.clear();
-                size = member.stored_len();
-            }
-            group.push(member);
-        }
-        self.frame(&group, false)?;
+        self.push(Member::new(name, bytes)?)?;
+        self.flush_group()?;
         self.out.flush()?;
         Ok(())
     }
@@ -252,9 +338,13 @@ impl<W: Write> Writer<W> {
             content.extend_from_slice(&END_OF_ARCHIVE);
         }
         let frame = self.compressor.frame(&content)?;
-        self.out.write_all(&frame)?;
+        self.frame_as_is(&frame, content.len())
+    }
+
+    fn frame_as_is(&mut self, frame: &[u8], content: usize) -> Result<(), WriteError> {
+        self.out.write_all(frame)?;
         let len = u64::try_from(frame.len()).unwrap_or(u64::MAX);
-        let content = u64::try_from(content.len()).unwrap_or(u64::MAX);
+        let content = u64::try_from(content).unwrap_or(u64::MAX);
         self.frames.push(FramePlace {
             offset: self.offset,
             len,

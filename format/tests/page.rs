@@ -40,6 +40,26 @@ fn limits_are_those_of_the_code() {
             "data frames in a bundle",
             format!("134,217,728 ({:#x})", layout::FRAMES_MAX),
         ),
+        (
+            "a slice, decompressed",
+            format!("{} MiB", layout::SLICE_CONTENT_MAX >> 20),
+        ),
+        (
+            "events of a slice",
+            format!("1,048,576 (2^{})", layout::SLICE_EVENTS_MAX.ilog2()),
+        ),
+        (
+            "`header.json`, `origin.json`, `end.json`",
+            format!("{} MiB each", layout::RECORD_MAX >> 20),
+        ),
+        (
+            "items in a CBOR member, nested ones counted",
+            format!("8,388,608 (2^{})", layout::CBOR_ITEMS_MAX.ilog2()),
+        ),
+        (
+            "texts of a segment's rows, those that rows share counted for each",
+            format!("{} MiB", layout::TEXTS_MAX >> 20),
+        ),
         ("members in a frame", layout::FRAME_MEMBERS_MAX.to_string()),
         ("frames in a slice", layout::SLICE_FRAMES_MAX.to_string()),
         (
@@ -93,6 +113,8 @@ fn every_stream_and_member_is_described() {
         layout::LEDGER,
         layout::OPEN,
         layout::STATE,
+        layout::START_STATE,
+        layout::ORIGIN,
     ] {
         assert!(page.contains(member), "docs/format.md does not name {member}");
     }

@@ -13,10 +13,13 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use stillframe_format::batch::{Capture, CaptureStatus, SyscallBatch, SyscallRow};
+use stillframe_format::cut::{Cut, cut};
+use stillframe_format::digest::EventDigest;
 use stillframe_format::entry::Member;
 use stillframe_format::event::*;
 use stillframe_format::header::{End, Format, Header, TargetInfo, Tool};
 use stillframe_format::reader::{Bundle, LOOKBACK};
+use stillframe_format::salvage::salvage;
 use stillframe_format::slice::{SliceContent, runs, seal};
 use stillframe_format::stream::{self, Names};
 use stillframe_format::time::{Anchor, Anchors};
@@ -581,7 +584,27 @@ fn found(line: &str) -> Value {
     object.into()
 }
 
+fn digest_of(bytes: &[u8]) -> String {
+    let mut bundle = Bundle::open(Cursor::new(bytes)).unwrap();
+    let mut digest = EventDigest::default();
+    for index in 0..bundle.slices().len() {
+        if bundle.slices()[index].missing == 0 {
+            bundle
+                .slice(index)
+                .unwrap()
+                .events
+                .iter()
+                .for_each(|event| digest.add(event));
+        }
+    }
+    digest.finish().to_string()
+}
+
 fn python(folder: &Path, bytes: &[u8]) -> Output {
+    python_with(folder, &[], bytes)
+}
+
+fn python_with(folder: &Path, arguments: &[&str], bytes: &[u8]) -> Output {
     let file = folder.join("x.capture.tar.zst");
     std::fs::File::create(&file).unwrap().write_all(bytes).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/python/read_bundle.py");
@@ -589,6 +612,7 @@ fn python(folder: &Path, bytes: &[u8]) -> Output {
     Command::new("/usr/bin/python3")
         .arg("-B")
         .arg(script)
+        .args(arguments)
         .arg(file)
         .output()
         .expect("cannot run /usr/bin/python3")
@@ -623,6 +647,34 @@ fn a_reader_written_from_the_page_alone_sees_the_same_events() {
     assert_eq!(lines.len(), events.len());
     for (line, event) in lines.iter().zip(&events) {
         assert_eq!(found(line), expected(event, &anchors), "event {}", event.num);
+    }
+
+    // One hash stands for all of them.
+    let digest = python_with(folder.path(), &["--digest"], &bytes);
+    assert_eq!(
+        String::from_utf8(digest.stdout).unwrap().trim_end(),
+        digest_of(&bytes)
+    );
+
+    // A part, and what is left of a damaged bundle, are bundles like any other.
+    let tool = Tool::default();
+    let part = Cut {
+        slices: 2..=3,
+        state: None,
+        tool: tool.clone(),
+    };
+    let part = cut(&mut ours, &part, Vec::new()).unwrap();
+    let mut bent = bytes.clone();
+    bent[ours.slices()[2].offset as usize + 1_000] ^= 1;
+    let (saved, _) = salvage(Cursor::new(&bent), &tool, Vec::new()).unwrap();
+    for bytes in [part, saved] {
+        let output = python_with(folder.path(), &["--digest"], &bytes);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), said.as_str()), (Some(0), ""));
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap().trim_end(),
+            digest_of(&bytes)
+        );
     }
 
     // What was before the start has no number, and is no event of the total order.

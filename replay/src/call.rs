@@ -94,7 +94,11 @@ pub fn text(call: &Syscall) -> String {
 /// The call and its arguments with all data that was captured.
 #[must_use]
 pub fn full_text(call: &Syscall) -> String {
-    format!("{}({})", spelled(call.abi, call.number), arguments(call).join(", "))
+    format!(
+        "{}({})",
+        spelled(call.abi, call.number),
+        arguments(call).join(", ")
+    )
 }
 
 /// The whole line of `strace -yy`: the call with all data and the names of all its descriptors, and its result.
@@ -119,7 +123,11 @@ pub fn open_text(call: &OpenCall) -> String {
         limit: SHORT,
         names: &NoNames,
     };
-    format!("{}({}", spelled(call.abi, call.number), seen.arguments().join(", "))
+    format!(
+        "{}({}",
+        spelled(call.abi, call.number),
+        seen.arguments().join(", ")
+    )
 }
 
 /// What it returned: `3</etc/passwd>`, `-1 ENOENT (No such file or directory)`, `?`.

@@ -1,5 +1,7 @@
 //! The command line.
 
+pub(crate) mod question;
+
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -52,15 +54,52 @@ pub(crate) enum Command {
         after_help = "Examples:\n  replay logs web.capture.tar.zst --container\n  replay logs web.capture.tar.zst --engine --json | jq -r '.\"journal.message\"'"
     )]
     Logs(Logs),
+    /// One page for a ticket: what failed, what was slow, what ran, what changed, what is missing
+    #[command(after_help = question::SUMMARY_HELP)]
+    Summary(question::Summary),
+    /// Where the time went: by process, file, connection, call, container or error
+    #[command(after_help = question::TOP_HELP)]
+    Top(question::Top),
+    /// The longest calls and block requests, and calls that had not returned
+    #[command(after_help = question::SLOWEST_HELP)]
+    Slowest(question::Slowest),
+    /// What failed, grouped and counted
+    #[command(after_help = question::ERRORS_HELP)]
+    Errors(question::Errors),
+    /// What ran what, with exit codes
+    #[command(after_help = question::TREE_HELP)]
+    Tree(question::Tree),
+    /// When things happened: a plot in text
+    #[command(after_help = question::TIMELINE_HELP)]
+    Timeline(question::Timeline),
     /// Check every byte: frames, hashes, chain, order, counts
     #[command(after_help = "Examples:\n  replay verify web.capture.tar.zst && echo sound")]
     Verify(Verify),
+    /// One SHA-256 over all events in their order, the same on every machine
+    #[command(
+        after_help = "Examples:\n  replay digest web.capture.tar.zst\n  test $(replay digest web.capture.tar.zst) = $(cat web.digest)"
+    )]
+    Digest(Digest),
+    /// Copy a stretch of time into a smaller bundle that names where it comes from
+    #[command(after_help = cut_help())]
+    Cut(Cut),
+    /// Save every whole slice of a damaged bundle into a sound one, and list what is lost
+    #[command(after_help = SALVAGE_HELP)]
+    Salvage(Salvage),
     /// Write a part of the bundle in the format of a stock tool
     #[command(after_help = EXPORT_HELP)]
     Export(Export),
     /// The fields that filters and JSON know
     #[command(after_help = "Examples:\n  replay fields | grep ^fd\n  replay fields --json | jq -r .name")]
     Fields(Fields),
+    /// Completions for a shell, to standard output
+    #[command(
+        after_help = "Examples:\n  replay completions bash > /etc/bash_completion.d/replay\n  replay completions fish > ~/.config/fish/completions/replay.fish"
+    )]
+    Completions(Completions),
+    /// The manual page, of replay or of one of its commands, to standard output
+    #[command(after_help = "Examples:\n  replay man > replay.1\n  replay man summary | man -l -")]
+    Man(Man),
 }
 
 fn events_help() -> String {
@@ -82,11 +121,30 @@ fn state_help() -> String {
     )
 }
 
+fn cut_help() -> String {
+    format!(
+        "Slices (about a second each) are copied whole and unchanged, so the part begins a little before --from and ends \
+         a little after --to; events keep their numbers. An event that came late stands in the slice that was open when \
+         it came.\n\n{MOMENTS}\n\nExamples:\n  \
+         replay cut web.capture.tar.zst --from 14:03:07 --to 14:03:09 -o part.capture.tar.zst\n  \
+         replay cut web.capture.tar.zst --from '#4711' --to '#5000' -o - | replay verify -"
+    )
+}
+
+const SALVAGE_HELP: &str = "\
+What is lost goes to standard output, or to standard error with -o -. Exit code 4 says that something is.
+
+Examples:
+  replay salvage broken.capture.tar.zst -o saved.capture.tar.zst
+  replay salvage broken.capture.tar.zst -o saved.capture.tar.zst --json | jq .gaps";
+
 const EXPORT_HELP: &str = "\
 Examples:
   replay export web.capture.tar.zst strace -o web.strace
   replay export web.capture.tar.zst pcapng -o - | tshark -n -r -
   replay export web.capture.tar.zst journal -o web.export && systemd-journal-remote -o web.journal web.export
+  replay export web.capture.tar.zst csv -o slow.csv --fields evt.num,evt.time,proc.name,evt.type,evt.latency -f 'evt.latency>10ms'
+  replay export web.capture.tar.zst perfetto -o web.json      # open it in ui.perfetto.dev
   replay export web.capture.tar.zst blktrace -o web && blkparse -i web.vda";
 
 /// The bundle.
@@ -205,6 +263,45 @@ pub(crate) struct Verify {
     pub(crate) bundle: Bundle,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Digest {
+    #[command(flatten)]
+    pub(crate) bundle: Bundle,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cut {
+    #[command(flatten)]
+    pub(crate) bundle: Bundle,
+    /// From this moment; without it from the beginning
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub(crate) from: Option<String>,
+    /// Up to this moment; without it up to the end
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub(crate) to: Option<String>,
+    /// The new bundle, - for standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Replace what is there
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Salvage {
+    #[command(flatten)]
+    pub(crate) bundle: Bundle,
+    /// The new bundle, - for standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Replace what is there
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// What is lost as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Formats of exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -216,6 +313,10 @@ pub(crate) enum Format {
     Journal,
     /// Every event, one JSON object a line
     Jsonl,
+    /// Events in columns of your choice (RFC 4180)
+    Csv,
+    /// A trace for ui.perfetto.dev, in Chrome's trace event JSON
+    Perfetto,
     /// Block I/O as PREFIX.DEV.blktrace.CPU files, for blkparse and btt
     Blktrace,
 }
@@ -229,6 +330,18 @@ pub(crate) struct Export {
     /// The file, - for standard output; for blktrace the beginning of the files' names
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
+    /// Only events that the expression matches (csv and perfetto)
+    #[arg(
+        short,
+        long,
+        value_name = "EXPR",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) filter: String,
+    /// The columns of csv: names of fields with commas between them
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) fields: Option<String>,
     /// Replace what is there
     #[arg(long)]
     pub(crate) force: bool,
@@ -239,4 +352,28 @@ pub(crate) struct Fields {
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Shells that completions are made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    /// Bash
+    Bash,
+    /// Z shell
+    Zsh,
+    /// Fish
+    Fish,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The page of this command
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Option<String>,
 }

@@ -1,10 +1,15 @@
 //! The subcommands: each asks the library and prints what it answers.
 
+mod cut;
+mod digest;
 mod events;
 mod export;
 mod fields;
 mod info;
 mod logs;
+mod manners;
+mod question;
+mod salvage;
 mod state;
 mod step;
 mod verify;
@@ -13,6 +18,8 @@ use crate::cli::{Cli, Command};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
+use stillframe_format::error::{CopyError, ReadError, WriteError};
+use stillframe_format::header::Tool;
 use stillframe_replay::export::blktrace::BlktraceError;
 use stillframe_replay::export::journal::JournalError;
 use stillframe_replay::filter::{Filter, FilterError};
@@ -104,9 +111,43 @@ pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
         Command::Step(options) => step::run(&options),
         Command::State(options) => state::run(&options),
         Command::Logs(options) => logs::run(&options),
+        Command::Summary(options) => question::summary(&options),
+        Command::Top(options) => question::top(&options),
+        Command::Slowest(options) => question::slowest(&options),
+        Command::Errors(options) => question::errors(&options),
+        Command::Tree(options) => question::tree(&options),
+        Command::Timeline(options) => question::timeline(&options),
         Command::Verify(options) => verify::run(&options),
+        Command::Digest(options) => digest::run(&options),
+        Command::Cut(options) => cut::run(&options),
+        Command::Salvage(options) => salvage::run(&options),
         Command::Export(options) => export::run(&options),
         Command::Fields(options) => fields::run(&options),
+        Command::Completions(options) => manners::completions(&options),
+        Command::Man(options) => manners::man(&options),
+    }
+}
+
+/// What makes bundles out of others.
+fn tool() -> Tool {
+    Tool {
+        name: "replay".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        sha256: String::new(),
+    }
+}
+
+/// The error of making a bundle out of the one at `path`.
+fn not_copied(path: &Path, error: CopyError) -> Failure {
+    match error {
+        CopyError::Write(WriteError::Io(error)) => Failure::Write(error),
+        CopyError::Read(
+            error @ (ReadError::NotABundle(_) | ReadError::NewerVersion { .. } | ReadError::Io(_)),
+        ) => open::not_read(path, error).into(),
+        error => Failure::Part {
+            path: escape::line(&path.display().to_string()).into_owned(),
+            problem: escape::line(&error.to_string()).into_owned(),
+        },
     }
 }
 

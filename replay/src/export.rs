@@ -1,9 +1,11 @@
 //! Exports: the parts of a bundle in the formats of stock tools.
 
 pub mod blktrace;
+pub mod csv;
 pub mod journal;
 pub mod jsonl;
 pub mod pcapng;
+pub mod perfetto;
 pub mod strace;
 
 use crate::timeline::Damage;

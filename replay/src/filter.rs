@@ -15,6 +15,7 @@
 //! false, `!=` included; `not` in front of it makes it true. A field alone asks whether the event has it; a flag
 //! alone whether it is true. Of several values at once (`tcp.port`) one is enough.
 
+pub mod columns;
 mod eval;
 mod lex;
 mod parse;
@@ -245,6 +246,15 @@ impl Filter {
             return Ok(Self(None));
         }
         parse::parse(text).map(|expression| Self(Some(expression)))
+    }
+
+    /// What this filter means and what the other one means.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match (self.0, other.0) {
+            (Some(one), Some(other)) => Self(Some(Expression::Or(vec![one, other]))),
+            _ => Self(None),
+        }
     }
 
     /// Whether it lets every event pass.

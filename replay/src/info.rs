@@ -27,7 +27,7 @@ impl Totals {
         match bundle.end() {
             Some(end) => (counts, lost) = (end.counts.clone(), end.lost.clone()),
             None => {
-                for slice in bundle.slices() {
+                for slice in bundle.slices().iter().filter(|slice| slice.missing == 0) {
                     for (sums, parts) in [(&mut counts, &slice.counts), (&mut lost, &slice.lost)] {
                         for (stream, count) in parts {
                             let sum = sums.entry(stream.clone()).or_default();
@@ -41,6 +41,17 @@ impl Totals {
             .into_iter()
             .map(|(stream, count)| (stream, (count > 0).then_some(count)))
             .collect();
+        for gap in bundle.gaps().iter().filter(|gap| gap.is_hole()) {
+            if gap.counts.is_empty() && gap.events > 0 {
+                // Some of them, of whichever stream there was.
+                lost.extend(counts.keys().map(|stream| (stream.clone(), None)));
+            }
+            for (stream, count) in &gap.counts {
+                if let Some(sum) = lost.entry(stream.clone()).or_insert(Some(0)) {
+                    *sum = sum.saturating_add(*count);
+                }
+            }
+        }
         for stream in Stream::ALL {
             if !matches!(stream, Stream::Clock | Stream::Loss) {
                 lost.entry(stream.name().to_owned()).or_insert(Some(0));
@@ -111,7 +122,10 @@ pub fn json<R: Read + Seek>(bundle: &Bundle<R>) -> Value {
     put("tool", json!(header.tool));
     put("case", json!(header.case));
     put("targets", json!(header.targets));
-    put("slices", bundle.slices().len().into());
+    if let Some(origin) = bundle.origin() {
+        put("origin", json!(origin));
+    }
+    put("slices", slices(bundle).into());
     put("events", bundle.total_events().into());
     put("counts", json!(totals.counts));
     put("lost", json!(totals.lost));
@@ -136,6 +150,68 @@ pub fn json<R: Read + Seek>(bundle: &Bundle<R>) -> Value {
     put("host", header.host.clone());
     Value::Object(map)
 }
+
+/// How many slices are there.
+fn slices<R: Read + Seek>(bundle: &Bundle<R>) -> usize {
+    let there = bundle.slices().iter().filter(|slice| slice.missing == 0);
+    there.count()
+}
+
+/// What it was made out of, and what of that is not here.
+fn origin<R: Read + Seek>(out: &mut String, bundle: &Bundle<R>) {
+    let Some(origin) = bundle.origin() else { return };
+    let mut key = "origin";
+    let mut add = |text: &str| row(out, std::mem::take(&mut key), text);
+    for step in &origin.steps {
+        let how = match step.kind.as_str() {
+            "cut" => "cut out of",
+            "salvaged" => "salvaged from",
+            other => other,
+        };
+        let parent = match step.parent.as_str() {
+            "" => "a bundle without its header",
+            parent => parent,
+        };
+        let tool = &step.tool;
+        add(&format!(
+            "{how} {parent} ({}) by {} {}",
+            size(step.bytes),
+            tool.name,
+            tool.version
+        ));
+        if step.end_lost {
+            add("  its end record was lost: how and when the recording ended is not known");
+        }
+        for range in step.lost.iter().take(ROWS) {
+            let end = range.offset.saturating_add(range.len);
+            add(&format!(
+                "  bytes {} to {end} of it: {}",
+                range.offset, range.problem
+            ));
+        }
+        for name in step.lost_members.iter().take(ROWS) {
+            add(&format!("  {name} of it was lost"));
+        }
+        let more = step.lost.len().saturating_sub(ROWS) + step.lost_members.len().saturating_sub(ROWS);
+        if more > 0 {
+            add(&format!("  and {more} more losses (--json shows all)"));
+        }
+    }
+    for gap in origin.gaps.iter().take(ROWS) {
+        let last = gap.slice.saturating_add(gap.slices.saturating_sub(1));
+        let what = if gap.is_hole() { "HOLE" } else { "left out" };
+        add(&format!(
+            "{what}: slices {} to {last}, {} events from {} on",
+            gap.slice, gap.events, gap.first
+        ));
+    }
+    if let Some(more) = origin.gaps.len().checked_sub(ROWS + 1) {
+        add(&format!("and {} more holes (--json shows all)", more + 1));
+    }
+}
+
+/// Rows of one kind that the text shows at most.
+const ROWS: usize = 20;
 
 /// The text's columns: a word, and what it is about.
 fn row(out: &mut String, key: &str, value: &str) {
@@ -175,6 +251,7 @@ pub fn text<R: Read + Seek>(bundle: &Bundle<R>, name: &str) -> String {
         "written by",
         &format!("{} {}", header.tool.name, header.tool.version),
     );
+    origin(&mut out, bundle);
     for (key, value) in &header.case {
         row(&mut out, &format!("case {key}"), value);
     }
@@ -243,7 +320,7 @@ fn streams<R: Read + Seek>(out: &mut String, bundle: &Bundle<R>) {
     row(
         out,
         "events",
-        &match bundle.slices().len() {
+        &match slices(bundle) {
             1 => format!("{} in 1 slice", bundle.total_events()),
             slices => format!("{} in {slices} slices", bundle.total_events()),
         },

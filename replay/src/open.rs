@@ -66,9 +66,21 @@ pub enum OpenError {
 /// # Errors
 /// [`OpenError`] when it cannot be opened or spooled.
 pub fn source(path: &Path) -> Result<File, OpenError> {
+    source_of(path, false)
+}
+
+/// As [`source`], also of what does not begin like a bundle: it may be one that is damaged at its beginning.
+///
+/// # Errors
+/// As [`source`].
+pub fn damaged_source(path: &Path) -> Result<File, OpenError> {
+    source_of(path, true)
+}
+
+fn source_of(path: &Path, any: bool) -> Result<File, OpenError> {
     let shown = crate::escape::line(&path.display().to_string()).into_owned();
     if path.as_os_str() == "-" {
-        return spool(&mut io::stdin().lock(), "standard input", SPOOL_LIMIT);
+        return spool(&mut io::stdin().lock(), "standard input", SPOOL_LIMIT, any);
     }
     let failed = |error: &io::Error| OpenError::File {
         path: shown.clone(),
@@ -91,11 +103,12 @@ pub fn source(path: &Path) -> Result<File, OpenError> {
     if metadata.is_file() || file.seek(SeekFrom::End(0)).is_ok() {
         return Ok(file);
     }
-    spool(&mut file, &shown, SPOOL_LIMIT)
+    spool(&mut file, &shown, SPOOL_LIMIT, any)
 }
 
-/// Copies a pipe to a temporary file without a name. What does not begin like a bundle is not read to its end.
-fn spool(from: &mut dyn Read, path: &str, limit: u64) -> Result<File, OpenError> {
+/// Copies a pipe to a temporary file without a name. What does not begin like a bundle is not read to its end, unless
+/// `any` is wanted.
+fn spool(from: &mut dyn Read, path: &str, limit: u64, any: bool) -> Result<File, OpenError> {
     let failed = |cause| OpenError::Spool {
         path: path.to_owned(),
         folder: std::env::temp_dir().display().to_string(),
@@ -105,7 +118,7 @@ fn spool(from: &mut dyn Read, path: &str, limit: u64) -> Result<File, OpenError>
     from.take(4).read_to_end(&mut start).map_err(failed)?;
     let mut file = tempfile::tempfile().map_err(failed)?;
     file.write_all(&start).map_err(failed)?;
-    if frame::kind(&start) == Some(FrameKind::Data) {
+    if any || frame::kind(&start) == Some(FrameKind::Data) {
         let rest = limit.saturating_sub(start.len() as u64);
         let copied = io::copy(&mut from.take(rest.saturating_add(1)), &mut file).map_err(failed)?;
         if copied > rest {
@@ -257,6 +270,31 @@ pub(crate) fn for_each_start_member<R: Read + Seek>(
     }
 }
 
+/// Visits the members behind the last slice, one frame in memory at a time. What is damaged is passed over.
+pub(crate) fn for_each_end_member<R: Read + Seek>(
+    bundle: &mut Bundle<R>,
+    mut visit: impl FnMut(&str, &[u8]),
+) {
+    let behind = bundle
+        .slices()
+        .last()
+        .map_or(0, |slice| slice.offset.saturating_add(slice.len));
+    let places: Vec<_> = bundle
+        .frames()
+        .iter()
+        .copied()
+        .filter(|place| place.offset >= behind)
+        .collect();
+    for place in places {
+        let Ok(content) = bundle.frame_content(place) else {
+            continue;
+        };
+        for member in entry::members(&content).unwrap_or_default() {
+            visit(member.name, member.content);
+        }
+    }
+}
+
 /// How far a bundle is good, in words; `None` when it is complete.
 #[must_use]
 pub fn shortfall(condition: &Condition, context: &Context) -> Option<String> {
@@ -287,12 +325,12 @@ mod tests {
     fn a_pipe_is_spooled_up_to_a_limit_that_the_error_names() {
         let mut bytes = b"\x28\xb5\x2f\xfd".to_vec();
         bytes.extend_from_slice(&[7; 100]);
-        let mut file = spool(&mut bytes.as_slice(), "-", 104).unwrap();
+        let mut file = spool(&mut bytes.as_slice(), "-", 104, false).unwrap();
         let mut back = Vec::new();
         file.seek(SeekFrom::Start(0)).unwrap();
         file.read_to_end(&mut back).unwrap();
         assert_eq!(back, bytes);
-        let error = spool(&mut bytes.as_slice(), "-", 103).unwrap_err();
+        let error = spool(&mut bytes.as_slice(), "-", 103, false).unwrap_err();
         assert!(matches!(error, OpenError::TooLong { limit: 103, .. }), "{error}");
         let error = OpenError::TooLong {
             path: "-".to_owned(),
@@ -304,7 +342,7 @@ mod tests {
     #[test]
     fn what_does_not_begin_like_a_bundle_is_not_read_to_its_end() {
         let mut endless = io::repeat(b'x');
-        let file = spool(&mut endless, "-", u64::MAX).unwrap();
+        let file = spool(&mut endless, "-", u64::MAX, false).unwrap();
         assert!(matches!(Bundle::open(file), Err(ReadError::NotABundle(_))));
     }
 

@@ -6,15 +6,19 @@ pub use table::{Part, Row, rows, text};
 
 use crate::moment::Place;
 use crate::open;
+use crate::scan;
 use crate::timeline::{Damage, Timeline};
 use serde::de::DeserializeOwned;
+use std::convert::Infallible;
 use std::io::{Read, Seek};
+use std::ops::ControlFlow;
 use stillframe_format::event::{Body, Loss, Stream};
 use stillframe_format::header::TargetInfo;
-use stillframe_format::layout::{STATE, slice_member};
-use stillframe_format::reader::{Bundle, Slice};
+use stillframe_format::layout::{START_STATE, STATE, slice_member};
+use stillframe_format::ledger::SliceInfo;
+use stillframe_format::reader::{Bundle, Slice, Streams};
 use stillframe_format::snapshot::{DescriptorInfo, MountInfo, ProcessInfo, SocketInfo};
-use stillframe_format::state::{Start, State};
+use stillframe_format::state::{Start, State, Until};
 
 /// A state, and where it holds.
 #[derive(Debug)]
@@ -43,33 +47,52 @@ pub fn at<R: Read + Seek>(timeline: &mut Timeline<R>, place: Place) -> Found {
         after: 0,
         damages: Vec::new(),
     };
-    for index in first..last {
-        match timeline.slice(index) {
-            Some(Ok(slice)) => fold(&mut found, slice, place),
-            Some(Err(damage)) => {
-                let damage = damage.clone();
-                found.state.apply(damage.to, &hole(&damage));
-                found.damages.push(damage);
-            }
-            None => {}
+    let last_number = slices_before(timeline, last);
+    let first_number = slices_before(timeline, first + 1);
+    let streams = |info: &SliceInfo| {
+        // Only in the last one it matters how far.
+        if info.number == last_number {
+            Streams::TIMES
+        } else {
+            State::streams()
         }
+    };
+    let folded = scan::slices(
+        timeline.bundle_mut(),
+        |info| (first_number..=last_number).contains(&info.number),
+        |bytes| bytes.open(streams(bytes.info())),
+        |info, part| {
+            let folded = part.and_then(|part| {
+                let until = match place {
+                    _ if info.number != last_number => Until::End,
+                    Place::Event(num) => Until::Event(num),
+                    Place::Time(time) => Until::Time(time),
+                };
+                found.state.apply_part(&part, until)
+            });
+            match folded {
+                Ok(after) => found.after = after,
+                Err(error) => {
+                    let damage = Damage::new(info, &error);
+                    found.state.apply(damage.to, &hole(&damage));
+                    found.damages.push(damage);
+                }
+            }
+            Ok::<_, Infallible>(ControlFlow::Continue(()))
+        },
+    );
+    match folded {
+        Ok(()) => found,
+        Err(never) => match never {},
     }
-    found
 }
 
-fn fold(found: &mut Found, slice: &Slice, place: Place) {
-    found.after = slice.ledger.first.saturating_sub(1);
-    for event in &slice.events {
-        let is_within = match place {
-            Place::Event(num) => event.num <= num,
-            Place::Time(time) => event.time <= time,
-        };
-        if !is_within {
-            return;
-        }
-        found.state.apply(event.time, &event.body);
-        found.after = event.num;
-    }
+/// The number of the last of the first `count` slices; 0 where there is none.
+fn slices_before<R: Read + Seek>(timeline: &Timeline<R>, count: usize) -> u32 {
+    let slices = timeline.bundle().slices();
+    let last = count.min(slices.len()).checked_sub(1);
+    last.and_then(|last| slices.get(last))
+        .map_or(0, |slice| slice.number)
 }
 
 /// What a slice that cannot be read means for a state: calls and process events may be missing.
@@ -96,13 +119,23 @@ fn base<R: Read + Seek>(timeline: &mut Timeline<R>, last: usize) -> (usize, Stat
             continue;
         }
         // An unreadable checkpoint is no hole in the events: an older one serves as well.
-        if let Some(Ok(slice)) = timeline.slice(index)
-            && let Some(state) = checkpoint(slice).and_then(Result::ok)
-        {
+        let state = timeline
+            .bundle_mut()
+            .slice_bytes(index)
+            .and_then(|bytes| bytes.open(Streams::default()))
+            .and_then(|part| {
+                let what = slice_member(part.info().number, STATE);
+                part.member(STATE)?
+                    .map(|bytes| State::decode(&what, bytes))
+                    .transpose()
+            });
+        if let Ok(Some(state)) = state {
             return (index, state);
         }
     }
-    (0, start(timeline.bundle_mut()))
+    let bundle = timeline.bundle_mut();
+    let cut = cut_state(bundle);
+    (0, cut.unwrap_or_else(|| start(bundle)))
 }
 
 /// The checkpoint of a slice: the state before its first event.
@@ -111,6 +144,17 @@ pub fn checkpoint(slice: &Slice) -> Option<Result<State, String>> {
     let bytes = slice.checkpoint.as_deref()?;
     let what = slice_member(slice.ledger.slice, STATE);
     Some(State::decode(&what, bytes).map_err(|error| error.to_string()))
+}
+
+/// The state before the first event of a bundle that was cut out of another.
+pub fn cut_state<R: Read + Seek>(bundle: &mut Bundle<R>) -> Option<State> {
+    let mut found = None;
+    open::for_each_start_member(bundle, |name, content| {
+        if name == START_STATE {
+            found = State::decode(name, content).ok();
+        }
+    });
+    found
 }
 
 /// The state that the snapshot at the start tells. What cannot be read of it is not there.
@@ -175,6 +219,14 @@ pub struct Proof {
 }
 
 impl Proof {
+    /// Begins with the state that a bundle gives before the first event of a slice: a cut one in its start.
+    #[must_use]
+    pub fn before(slice: u32, state: State) -> Self {
+        Self {
+            behind: slice.checked_sub(1).map(|before| (before, state)),
+        }
+    }
+
     /// Goes over a sound slice. Gives what is wrong with its checkpoint.
     pub fn slice(&mut self, slice: &Slice) -> Option<String> {
         let number = slice.ledger.slice;

@@ -4,14 +4,18 @@
 //! after it is read on.
 
 mod cursor;
+mod search;
 
 pub use cursor::{Cursor, Step};
+pub use search::{Found, Search};
 
 use crate::moment::Place;
 use std::io::{Read, Seek};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use stillframe_format::BootTime;
+use stillframe_format::error::ReadError;
 use stillframe_format::event::Event;
+use stillframe_format::ledger::SliceInfo;
 use stillframe_format::reader::{Bundle, Slice};
 
 /// A slice that cannot be read.
@@ -29,6 +33,21 @@ pub struct Damage {
     pub to: BootTime,
     /// What is wrong with it.
     pub problem: String,
+}
+
+impl Damage {
+    /// A slice that `error` keeps from being read.
+    #[must_use]
+    pub fn new(info: &SliceInfo, error: &ReadError) -> Self {
+        Self {
+            slice: info.number,
+            first: info.first,
+            events: info.events,
+            from: info.from,
+            to: info.to,
+            problem: error.to_string(),
+        }
+    }
 }
 
 /// What stands in the order.
@@ -108,10 +127,16 @@ impl<R: Read + Seek> Timeline<R> {
         &mut self.bundle
     }
 
+    /// The number of the first event, or the one that it would have.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.bundle.first_event()
+    }
+
     /// The number of the last event.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.bundle.total_events()
+        self.bundle.last_event()
     }
 
     /// Reads a slice, by its place among the slices, unless it is in memory already. `None` when there is none there.
@@ -120,14 +145,10 @@ impl<R: Read + Seek> Timeline<R> {
             let info = self.bundle.slices().get(index)?.clone();
             // The old one goes first: never two in memory.
             self.loaded = None;
-            let read = self.bundle.slice(index).map_err(|error| Damage {
-                slice: info.number,
-                first: info.first,
-                events: info.events,
-                from: info.from,
-                to: info.to,
-                problem: error.to_string(),
-            });
+            let read = self
+                .bundle
+                .slice(index)
+                .map_err(|error| Damage::new(&info, &error));
             self.loaded = Some((index, read));
         }
         self.loaded.as_ref().map(|(_, read)| read.as_ref())
@@ -144,6 +165,30 @@ impl<R: Read + Seek> Timeline<R> {
             .get(at)
             .is_some_and(|slice| num < slice.first.saturating_add(slice.events))
             .then_some(at)
+    }
+
+    /// The slices whose own time, or whose events' numbers, touch a range: places of the first and the last. Holes at
+    /// the ends are left out. `None` when there is none.
+    #[must_use]
+    pub fn slices_of(&self, range: &Range) -> Option<RangeInclusive<usize>> {
+        let touches = |slice: &SliceInfo| {
+            let last = slice.first.saturating_add(slice.events).saturating_sub(1);
+            let begun = match range.from {
+                None => true,
+                Some(Place::Time(from)) => slice.to > from,
+                Some(Place::Event(from)) => last >= from && slice.events > 0,
+            };
+            let ended = match range.to {
+                None => false,
+                Some(Place::Time(to)) => slice.from > to,
+                Some(Place::Event(to)) => slice.first > to,
+            };
+            slice.missing == 0 && begun && !ended
+        };
+        let slices = self.bundle.slices();
+        let first = slices.iter().position(touches)?;
+        let last = slices.iter().rposition(touches)?;
+        Some(first..=last)
     }
 
     /// Visits what lies in a range, in order, until the visitor breaks off.

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """A second reader of bundles, written from docs/format.md alone.
 
-Usage: read_bundle.py FILE
+Usage: read_bundle.py [--digest] FILE
 
-Prints one JSON object a line for each event, in order. A key that `replay events --json` has too has the same value
+Prints one JSON object a line for each event, in order; with --digest their SHA-256 ("Digest"). A key that `replay events --json` has too has the same value
 there; keys of our own have no dot in them. It needs the standard library, cbor2, and the program zstd.
 
 Exit code: 0 complete, 3 not a bundle, 4 cut or damaged (what stands before is printed, what is wrong goes to stderr).
@@ -72,6 +72,7 @@ def frame_length(data, at):
         offset = 6
     content = int.from_bytes(take(offset, width), "little") + (256 if width == 2 else 0)
     want(content <= FRAME_MAX, "a frame over 64 MiB")
+    want(not single or content <= 8 * MIB, "a window over 8 MiB")
     offset += width
     while True:
         block = int.from_bytes(take(offset, 3), "little")
@@ -155,7 +156,34 @@ def decode_cbor(data):
         raise Damaged("not CBOR: %s" % error) from error
     want(stream.tell() == len(data), "bytes follow the CBOR item")
     check_depth(item, DEPTH_MAX)
+    check_keys(data, 0)
     return item
+
+
+def check_keys(data, at):
+    """Goes over one well-formed item, of which no map may have a key twice. Gives where it ends."""
+    major, low = data[at] >> 5, data[at] & 31
+    at += 1
+    indefinite = low == 31
+    width = {24: 1, 25: 2, 26: 4, 27: 8}.get(low, 0)
+    value = int.from_bytes(data[at : at + width], "big") if width else low
+    at += width
+    if major in (2, 3) and not indefinite:
+        return at + value
+    if major in (0, 1, 7):
+        return at
+    if major == 6:
+        return check_keys(data, at)
+    seen, count = set(), 0
+    while data[at] != 0xFF if indefinite else count < value:
+        begin, at = at, check_keys(data, at)
+        if major == 5:
+            key = cbor2.dumps(cbor2.loads(data[begin:at]))
+            want(key not in seen, "a key stands twice in a map")
+            seen.add(key)
+            at = check_keys(data, at)
+        count += 1
+    return at + indefinite
 
 
 def check_depth(item, left):
@@ -331,11 +359,30 @@ def shares(counts, items):
     return found
 
 
+# ---- "Digest"
+
+DIGEST = "digest"
+
+
+def string(data):
+    return struct.pack("<Q", len(data)) + data
+
+
+def task_bytes(task):
+    return struct.pack("<II", task["pid"], task["tid"]) + string(task["comm"]) + string(task["container"].encode())
+
+
+def captured_bytes(item):
+    status = ["whole", "truncated", "failed", "redacted"].index(item["status"])
+    original = item["original"] if status else 0
+    return struct.pack("<BQ", status, original) + string(bytes.fromhex(item.get("bytes", "")))
+
+
 # ---- "Streams"
 
 
 def clock(segment, table, raw):
-    return [{"clock.delta": delta} for delta in table.signed("delta")]
+    return [{"clock.delta": delta, DIGEST: struct.pack("<q", delta)} for delta in table.signed("delta")]
 
 
 def loss(segment, table, raw):
@@ -346,6 +393,7 @@ def loss(segment, table, raw):
         event = {"loss.stream": row(STREAMS, stream), "loss.cause": cause, "loss_from": begin, "loss_to": end}
         put_present(event, "loss.count", count)
         put_present(event, "loss.scope", scope)
+        event[DIGEST] = struct.pack("<BQQQ", stream, count, begin, end) + string(cause.encode()) + string(scope.encode())
         found.append(event)
     return found
 
@@ -361,15 +409,19 @@ def process(segment, table, raw):
         put_task(event, row(threads, task))
         if change == 0:
             event["child.pid"], event["child.tid"] = first, second
+            values = struct.pack("<BII", 0, first, second)
         elif change == 1:
             event["old_tid"] = first
             event["filename"], event["argv"] = own
+            values = struct.pack("<BI", 1, first) + b"".join(captured_bytes(item) for item in own)
         else:
             want(first < 256, "an exit status over 255")
             signal = second & 0xFF
             event["exit_status"] = first
             event.update({"exit.signal": signal} if signal else {"exit.status": first})
             event["exit.core"], event["exit.last"] = bool(second >> 8 & 1), bool(second >> 9 & 1)
+            values = struct.pack("<BBBBB", 2, first, signal, second >> 8 & 1, second >> 9 & 1)
+        event[DIGEST] = task_bytes(threads[task]) + values
         found.append(event)
     return found
 
@@ -384,6 +436,7 @@ def syscall(segment, table, raw):
     memory = captured(captures)
     for item, arg, kind, moment in zip(memory, argument, kinds, when):
         item["arg"] = arg
+        item["kind_number"] = kind
         item["kind"] = ["path", "sockaddr", "buffer", "descriptor-pair", "strings", "struct"][kind]
         item["when"] = ["entry", "exit"][moment]
     memory = shares(table.ints("captures", 255), memory)
@@ -407,6 +460,17 @@ def syscall(segment, table, raw):
             event["fd.type"] = kind
             put_bytes(event, "fd.name", name)
         event["captures"] = memory[n]
+        values = task_bytes(threads[task[n]]) + struct.pack("<BI6Q", abi[n], number[n], *args[n])
+        values += b"\0" if flags[n] & 1 else struct.pack("<Bq", 1, ret[n])
+        values += b"\0" if flags[n] & 2 else struct.pack("<BQ", 1, duration[n])
+        values += struct.pack("<HB", cpu[n], descriptor[n] > 0)
+        if descriptor[n]:
+            values += string(names[descriptor[n] - 1][0].encode()) + string(names[descriptor[n] - 1][1])
+        values += struct.pack("<Q", len(memory[n]))
+        for item in memory[n]:
+            values += struct.pack("<BBB", item["arg"], item["kind_number"], item["when"] == "exit") + captured_bytes(item)
+            del item["kind_number"]
+        event[DIGEST] = values
         found.append(event)
     return found
 
@@ -467,7 +531,10 @@ class Section:
         flags = dict(self.options(body[20 + (caught + 3) // 4 * 4 :])).get(2, b"\0\0\0\0")
         direction = {1: "in", 2: "out"}.get(flags[0] & 3)
         want(direction and high < 1 << 31, "a packet without direction, or of an impossible time")
+        values = struct.pack("<Q", netns) + string(name.encode())
+        values += struct.pack("<HBqI", linktype, direction == "out", high << 32 | low, original) + string(data)
         return {
+            DIGEST: values,
             "pkt.interface": name,
             "pkt.netns": netns,
             "pkt.direction": direction,
@@ -519,6 +586,10 @@ def block(segment, table, raw):
             event["blk.request"] = hex(it["request"])
         if it["latency"]:
             event["blk.latency"] = it["latency"] - 1
+        values = struct.pack("<BIIQIQ", *(it[name] for name in ("action", "major", "minor", "sector", "bytes", "cmd_flags")))
+        values += task_bytes(threads[it["task"]]) + string(owners[it["container"]].encode())
+        values += struct.pack("<BQQQIH", *(it[name] for name in ("owner", "inode", "request", "latency", "error", "cpu")))
+        event[DIGEST] = values
         found.append(event)
     return found
 
@@ -526,7 +597,8 @@ def block(segment, table, raw):
 def text(name, ending=b""):
     def read(segment, table, raw):
         pieces = shares(table.ints("len"), raw(name))
-        return [{"text": (piece[: -len(ending)] if ending and piece.endswith(ending) else piece).hex()} for piece in pieces]
+        pieces = [piece[: -len(ending)] if ending and piece.endswith(ending) else piece for piece in pieces]
+        return [{"text": piece.hex(), DIGEST: string(piece)} for piece in pieces]
 
     return read
 
@@ -539,6 +611,8 @@ def log(segment, table, raw):
         want(stream > 0, "an unknown output")
         event = {"log.stream": ["", "stdout", "stderr"][stream], "log.time": rfc3339(realtime), "text": content.hex()}
         put_present(event, "container.id", row(containers, container))
+        values = string(containers[container].encode()) + struct.pack("<Bq", stream, realtime)
+        event[DIGEST] = values + string(content)
         found.append(event)
     return found
 
@@ -552,6 +626,8 @@ def metrics(segment, table, raw):
     for container, own in zip(table.ints("container"), readings):
         event = {"metrics." + name: value for name, value in own}
         put_present(event, "container.id", row(containers, container))
+        values = string(containers[container].encode()) + struct.pack("<Q", len(own))
+        event[DIGEST] = values + b"".join(string(name.encode()) + struct.pack("<Q", value) for name, value in own)
         found.append(event)
     return found
 
@@ -593,6 +669,7 @@ def read_stream(stream, folder, found):
         event = {"evt.boottime": time, "evt.stream": stream, **body}
         if late:
             event["evt.late"] = True
+        event[DIGEST] = struct.pack("<QBB", time, late, STREAMS.index(stream)) + event[DIGEST]
         events.append(event)
     want(len(events) == table.rows, name + ": bodies and rows differ")
     return events
@@ -609,6 +686,7 @@ class Reader:
         self.uncovered = []
         self.slice, self.first, self.floor = 1, 1, None
         self.counts = {}
+        self.gaps, self.slices, self.total, self.recorded = [], 0, 0, None
 
     def realtime(self, time):
         anchor = self.anchors[0]
@@ -627,6 +705,10 @@ class Reader:
             self.uncovered.append((name, content))
         if name == "end.json":
             self.end = json.loads(content)
+        if name == "origin.json":
+            origin = json.loads(content)
+            self.gaps, self.recorded = origin["gaps"], bytes.fromhex(origin.get("chain", "00" * 32))
+            want(self.gaps == [] or "gaps" in self.header["format"].get("requires", []), "gaps that no feature tells of")
 
     def begin(self, name, content):
         if name != "header.json":
@@ -638,7 +720,7 @@ class Reader:
             raise NotABundle("header.json cannot be read") from error
         if version.get("name") != "stillframe-bundle":
             raise NotABundle("another format")
-        if version.get("major") != 1 or version.get("requires"):
+        if version.get("major") != 1 or set(version.get("requires", [])) - {"gaps"}:
             raise NotABundle("written in format %s: this reader knows 1.x" % version)
         self.header = header
         self.anchors = sorted(header["anchors"], key=lambda anchor: anchor["boottime"])
@@ -649,6 +731,13 @@ class Reader:
         listed = [(record["name"], record["size"], record["sha256"]) for record in ledger["members"]]
         there = [(name, len(content), hashlib.sha256(content).digest()) for name, content in self.uncovered]
         want(listed == there, name + ": the members before it are not those that it lists")
+        if name == "slice/000001/ledger.cbor" and self.recorded:
+            self.chain = self.recorded
+        while name.startswith("slice/") and self.gaps and self.gaps[0]["slice"] == self.slice:
+            gap = self.gaps.pop(0)
+            want(gap["first"] == self.first, "a gap out of turn")
+            self.slice, self.first, self.floor = self.slice + gap["slices"], self.first + gap["events"], gap["to"]
+            self.chain = bytes.fromhex(gap["chain"])
         want(ledger["previous"] == self.chain, name + ": it follows another ledger")
         self.chain = hashlib.sha256(content).digest()
         self.anchors = sorted(self.anchors + ledger.get("anchors", []), key=lambda anchor: anchor["boottime"])
@@ -662,7 +751,8 @@ class Reader:
         want(self.floor in (None, ledger["from"]), name + ": it does not follow the slice before in time")
         found = dict(self.uncovered)
         want(self.uncovered and folder + "open.cbor" in found, name + ": no open.cbor")
-        want(isinstance(decode_cbor(found[folder + "open.cbor"]), list), "open.cbor: not a list")
+        calls = decode_cbor(found[folder + "open.cbor"])
+        want(isinstance(calls, list) and all(is_number(call["abi"], 2) for call in calls), "open.cbor: not calls")
         streams = [read_stream(stream, folder, found) for stream in STREAMS]
         counts = {stream: len(events) for stream, events in zip(STREAMS, streams) if events}
         want(counts == {stream: count for stream, count in ledger.get("counts", {}).items() if count}, name + ": counts")
@@ -683,12 +773,14 @@ class Reader:
                 want(time < ledger["to"], "event %d is not before its slice's end" % number)
                 want(event.get("evt.late", False) == (time < ledger["from"]), "event %d: late" % number)
                 before = (time, stream)
+                event[DIGEST] = struct.pack("<Q", number) + event[DIGEST]
                 in_order.append({"evt.num": number, "evt.time": rfc3339(self.realtime(time)), **event})
                 number += 1
         want(places == [len(events) for events in streams], "events that no run takes")
         for stream, count in counts.items():
             self.counts[stream] = self.counts.get(stream, 0) + count
         self.slice, self.first, self.floor = self.slice + 1, number, ledger["to"]
+        self.slices, self.total = self.slices + 1, self.total + ledger["events"]
         yield from in_order
 
 
@@ -702,17 +794,23 @@ def events(data, reader):
         at += length
     if reader.end is None:
         raise Cut("the file ends before its end record")
-    want(reader.end["events"] == reader.first - 1 and reader.end["slices"] == reader.slice - 1, "end.json: totals")
+    want(reader.end["events"] == reader.total and reader.end["slices"] == reader.slices, "end.json: totals")
     want(reader.end["counts"] == reader.counts, "end.json: counts")
 
 
 def main():
-    with open(sys.argv[1], "rb") as file:
+    with open(sys.argv[-1], "rb") as file:
         data = file.read()
     reader = Reader()
+    wants_digest = sys.argv[1] == "--digest"
+    digest = hashlib.sha256(b"stillframe events 1\n")
     try:
         for event in events(data, reader):
-            print(json.dumps(event))
+            digest.update(event.pop(DIGEST))
+            if not wants_digest:
+                print(json.dumps(event))
+        if wants_digest:
+            print(digest.hexdigest())
     except NotABundle as error:
         print("not a bundle: %s" % error, file=sys.stderr)
         return 3

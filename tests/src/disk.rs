@@ -1,4 +1,4 @@
-//! A disk of our own: an ext4 file system on a loop device.
+//! A disk of our own: a file system on a loop device.
 
 use crate::command::{run, tool};
 use anyhow::{Context as _, Result};
@@ -14,19 +14,36 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Makes a disk of `mebibytes` and mounts it.
+    /// Makes a disk of `mebibytes` with ext4 and mounts it.
     ///
     /// # Errors
     /// Loop devices or mounts are not allowed here.
     pub fn mounted(mebibytes: u64) -> Result<Self> {
+        let mkfs = &[
+            "mkfs.ext4",
+            "-q",
+            "-F",
+            "-E",
+            "lazy_itable_init=0,lazy_journal_init=0",
+        ];
+        Self::made_by(mkfs, mebibytes)
+    }
+
+    /// The same with Btrfs, the one file system whose quotas root is not above.
+    ///
+    /// # Errors
+    /// See [`Disk::mounted`].
+    pub fn btrfs(mebibytes: u64) -> Result<Self> {
+        Self::made_by(&["mkfs.btrfs", "-q"], mebibytes)
+    }
+
+    fn made_by(mkfs: &[&str], mebibytes: u64) -> Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         let image = folder.path().join("image");
         File::create(&image)?.set_len(mebibytes << 20)?;
         let image = image.to_str().context("a path that is not UTF-8")?.to_owned();
-        run(&mut tool(
-            "mkfs.ext4",
-            &["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", &image],
-        ))?;
+        let (program, options) = mkfs.split_first().context("no mkfs")?;
+        run(tool(program, options).arg(&image))?;
         let device = run(&mut tool("losetup", &["--find", "--show", &image]))?
             .trim()
             .to_owned();

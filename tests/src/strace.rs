@@ -57,14 +57,20 @@ pub fn parse(log: &str) -> Result<Threads> {
         let Ok(tid) = tid.parse::<u32>() else {
             bail!("no thread at the start of {line:?}");
         };
-        let (_, text) = rest.split_once(' ').with_context(|| format!("no time in {line:?}"))?;
+        let (_, text) = rest
+            .split_once(' ')
+            .with_context(|| format!("no time in {line:?}"))?;
         // A thread that executes takes over the id of the leader, whose own call ends there.
         if let Some(thread) = text
             .strip_prefix("+++ superseded by execve in pid ")
             .and_then(|rest| rest.trim_end_matches(" +++").parse::<u32>().ok())
         {
             if let Some(start) = begun.remove(&tid) {
-                threads.calls.entry(tid).or_default().push(call(&format!("{start}) = ?"))?);
+                threads
+                    .calls
+                    .entry(tid)
+                    .or_default()
+                    .push(call(&format!("{start}) = ?"))?);
             }
             if let Some(start) = begun.remove(&thread) {
                 begun.insert(tid, start);
@@ -97,7 +103,11 @@ pub fn parse(log: &str) -> Result<Threads> {
         }
     }
     for (tid, start) in begun {
-        threads.calls.entry(tid).or_default().push(call(&format!("{start}) = ?"))?);
+        threads
+            .calls
+            .entry(tid)
+            .or_default()
+            .push(call(&format!("{start}) = ?"))?);
     }
     Ok(threads)
 }
@@ -108,7 +118,9 @@ fn call(text: &str) -> Result<Line> {
         .with_context(|| format!("no call: {text:?}"))?;
     let text = without_duration(rest);
     // strace pads what stands before the equals sign to a column.
-    let equals = text.rfind(" = ").with_context(|| format!("no result: {text:?}"))?;
+    let equals = text
+        .rfind(" = ")
+        .with_context(|| format!("no result: {text:?}"))?;
     // A result may itself hold an equals sign in what stands in parentheses behind it.
     let equals = (0..=equals)
         .rev()
@@ -130,7 +142,11 @@ fn call(text: &str) -> Result<Line> {
 fn without_duration(text: &str) -> &str {
     match text.rsplit_once(" <") {
         Some((start, end))
-            if end.ends_with('>') && end.trim_end_matches('>').bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') =>
+            if end.ends_with('>')
+                && end
+                    .trim_end_matches('>')
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() || byte == b'.') =>
         {
             start
         }
@@ -173,7 +189,9 @@ fn bare(text: &str) -> String {
     for (at, byte) in bytes.iter().enumerate() {
         let before = at.checked_sub(1).and_then(|before| bytes.get(before)).copied();
         match byte {
-            b'<' if !quoted && (depth > 0 || before.is_some_and(|byte| byte.is_ascii_digit() || byte == b'D')) => {
+            b'<' if !quoted
+                && (depth > 0 || before.is_some_and(|byte| byte.is_ascii_digit() || byte == b'D')) =>
+            {
                 depth += 1;
             }
             b'>' if depth > 0 && before != Some(b'-') => depth -= 1,
@@ -215,7 +233,7 @@ fn arguments(text: &str) -> Vec<String> {
 const NAME: usize = usize::MAX;
 
 /// A difference that is known and explained: of a call, at one of its arguments (from 1), its result (0), or in the
-/// names of descriptors alone ([`NAME`]).
+/// names of descriptors alone (`NAME`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explained {
     /// The call; `*` for any.
@@ -235,7 +253,11 @@ pub struct Explained {
 pub fn explained(table: &str) -> Result<Vec<Explained>> {
     let mut rows = Vec::new();
     for line in table.lines().filter(|line| line.starts_with("| `")) {
-        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(|cell| cell.trim().trim_matches('`')).collect();
+        let cells: Vec<&str> = line
+            .trim_matches('|')
+            .split(" | ")
+            .map(|cell| cell.trim().trim_matches('`'))
+            .collect();
         let [call, place, theirs, ours, why] = cells.as_slice() else {
             bail!("not five cells: {line}");
         };
@@ -291,7 +313,8 @@ pub fn compare(theirs: &Threads, ours: &Threads, known: &[Explained]) -> Compari
         for (index, line) in wanted.iter().enumerate() {
             out.calls += 1;
             let Some(other) = found.get(index) else {
-                out.sequences.push(format!("{tid}: ours ends before {}", line.text()));
+                out.sequences
+                    .push(format!("{tid}: ours ends before {}", line.text()));
                 break;
             };
             if (line.name.as_str(), line.value()) != (other.name.as_str(), other.value())
@@ -335,13 +358,21 @@ pub fn compare(theirs: &Threads, ours: &Threads, known: &[Explained]) -> Compari
             }
         }
         if let Some(more) = found.get(wanted.len()) {
-            out.sequences.push(format!("{tid}: strace ends before {}", more.text()));
+            out.sequences
+                .push(format!("{tid}: strace ends before {}", more.text()));
         }
     }
     out
 }
 
-fn is_known(known: &[Explained], used: &mut [usize], call: &str, place: usize, theirs: &str, ours: &str) -> bool {
+fn is_known(
+    known: &[Explained],
+    used: &mut [usize],
+    call: &str,
+    place: usize,
+    theirs: &str,
+    ours: &str,
+) -> bool {
     // Names of descriptors stand in many places; all the rest has to be the same there.
     let place = if bare(theirs) == bare(ours) { NAME } else { place };
     for (row, used) in known.iter().zip(used) {
@@ -385,7 +416,10 @@ mod tests {
     #[test]
     fn names_of_descriptors_are_told_apart() {
         assert_eq!(bare("3</a<char 1:3>>"), "3");
-        assert_eq!(bare("[{fd=3<TCP:[1.2.3.4:5->6.7.8.9:1]>, events=POLLIN}]"), "[{fd=3, events=POLLIN}]");
+        assert_eq!(
+            bare("[{fd=3<TCP:[1.2.3.4:5->6.7.8.9:1]>, events=POLLIN}]"),
+            "[{fd=3, events=POLLIN}]"
+        );
         assert_eq!(bare("AT_FDCWD</x>"), "AT_FDCWD");
         assert_eq!(bare("3</x>(deleted)"), "3");
         assert_eq!(bare("\"3<a>\""), "\"3<a>\"");
@@ -397,7 +431,8 @@ mod tests {
         let two = parse("1 1.0 a(1, 3) = 0\n1 1.0 b(1) = 6\n1 1.0 c() = 0\n").unwrap();
         let out = compare(&one, &two, &[]);
         assert_eq!((out.unexplained.len(), out.sequences.len()), (1, 1));
-        let known = explained("| `a` | 2 | `2` | `3` | because |\n| `b` | result | `5` | `6` | why not |\n").unwrap();
+        let known =
+            explained("| `a` | 2 | `2` | `3` | because |\n| `b` | result | `5` | `6` | why not |\n").unwrap();
         let out = compare(&one, &two, &known);
         assert_eq!((out.unexplained.len(), out.sequences.len(), out.same), (0, 0, 1));
         assert_eq!(out.used, [1, 2]);

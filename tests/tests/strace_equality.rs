@@ -41,7 +41,14 @@ fn compile(folder: &Path) -> Result<PathBuf> {
 fn watch(folder: TempDir, command: &[&str]) -> Result<Run> {
     let path = folder.path().join("x.capture.tar.zst");
     let log = folder.path().join("strace.log");
-    let mut capture = capture(&["--data", "1024", "--no-packets", "--no-block", "--no-journal", "--no-kernel"])?;
+    let mut capture = capture(&[
+        "--data",
+        "1024",
+        "--no-packets",
+        "--no-block",
+        "--no-journal",
+        "--no-kernel",
+    ])?;
     capture
         .args(["--secrets", "keep", "-o"])
         .arg(&path)
@@ -162,7 +169,11 @@ fn every_victim_reads_as_strace_reads_it() -> Result<()> {
     let program = compile(folder.path())?;
     let place = folder.path().join("v");
     fs::create_dir(&place)?;
-    let names = [program.to_str().context("a path")?, "all", place.to_str().context("a path")?];
+    let names = [
+        program.to_str().context("a path")?,
+        "all",
+        place.to_str().context("a path")?,
+    ];
     let run = watch(folder, &names)?;
     let list = differences()?;
     let (needed, _) = list.split_once("\n## ").context("differences.md has two tables")?;

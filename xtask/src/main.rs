@@ -5,13 +5,16 @@ mod bench;
 mod bpf;
 mod command;
 mod demo;
+mod fuzz;
 mod interrupt;
 mod licences;
+mod synth;
 mod test;
 mod workspace;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Stillframe's chores.
@@ -38,6 +41,29 @@ enum Chore {
         #[arg(long)]
         write: bool,
     },
+    /// Run every parser on bytes that a fuzzer makes up.
+    Fuzz {
+        /// How long each target runs.
+        #[arg(short, long, default_value = "60s", value_parser = |text: &str| fuzz::seconds(text).map_err(|error| format!("{error:#}")))]
+        time: u64,
+        /// Only these targets.
+        targets: Vec<String>,
+    },
+    /// Make up a large bundle, always the same for a seed, to test and measure replay with.
+    Synth {
+        /// Bytes of all its members, uncompressed: 500MiB, 2GiB.
+        #[arg(long, default_value = "2GiB", value_parser = |text: &str| synth::size(text).map_err(|error| format!("{error:#}")))]
+        size: u64,
+        /// Calls a second, which decides how large a slice is; by default as many as a size needs, at most 50,000.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=200_000))]
+        rate: Option<u64>,
+        /// Another number, another bundle.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The file that is written.
+        #[arg(short, long)]
+        output: PathBuf,
+    },
     /// Rebuild the BPF objects from their sources.
     Bpf {
         /// Change nothing; fail when a committed object is not what its source gives.
@@ -46,7 +72,7 @@ enum Chore {
     },
     /// Every check that a change must pass. Needs root: brings up the test bed, and takes it down again.
     Test {
-        /// Also what takes long: other targets.
+        /// Also what takes long: other targets, fuzzing.
         #[arg(long)]
         all: bool,
     },
@@ -84,6 +110,13 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Bed(BedChore::Run { command }) => bed::run(&command),
         Chore::Demo => demo::run(),
         Chore::Bench { rounds, write } => bench::run(rounds, write),
+        Chore::Fuzz { time, targets } => fuzz::run(time, &targets),
+        Chore::Synth {
+            size,
+            rate,
+            seed,
+            output,
+        } => synth::run(size, rate, seed, &output),
         Chore::Bpf { check } => bpf::rebuild(check),
         Chore::Test { all } => test::run(all),
     }

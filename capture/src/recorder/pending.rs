@@ -2,12 +2,12 @@
 
 use super::open_at;
 use crate::source::Message;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use stillframe_format::batch::SyscallBatch;
 use stillframe_format::event::{OpenCall, ProcessChange, Task};
 use stillframe_format::slice::{self, SliceContent};
 use stillframe_format::time::Anchor;
-use stillframe_format::{Body, BootTime, Draft, Stream};
+use stillframe_format::{Body, BootTime, Draft};
 
 /// A slice is worth sealing early when it has so many bytes: a few MiB once compressed.
 const ENOUGH: usize = 16 << 20;
@@ -70,20 +70,17 @@ impl Pending {
         self.draft_bytes = self.drafts.iter().map(bytes).sum();
     }
 
-    /// Counts what waits by stream, and forgets it.
-    pub(super) fn forget(&mut self) -> BTreeMap<Stream, u64> {
-        let mut counts = BTreeMap::new();
-        if !self.calls.rows.is_empty() {
-            counts.insert(Stream::Syscall, self.calls.rows.len() as u64);
-        }
-        for draft in &self.drafts {
-            *counts.entry(draft.body.stream()).or_default() += 1;
-        }
-        self.calls = SyscallBatch::default();
+    /// Takes everything that waits out.
+    pub(super) fn take_all(&mut self) -> (SyscallBatch, Vec<Draft>) {
         self.tasks.clear();
-        self.drafts.clear();
         self.draft_bytes = 0;
-        counts
+        (std::mem::take(&mut self.calls), std::mem::take(&mut self.drafts))
+    }
+
+    /// Puts events in that were taken before: what is told of holes outlives the events that it stands among.
+    pub(super) fn put_back(&mut self, drafts: Vec<Draft>) {
+        self.draft_bytes += drafts.iter().map(bytes).sum::<usize>();
+        self.drafts.extend(drafts);
     }
 
     pub(super) fn taken(&self) -> u64 {

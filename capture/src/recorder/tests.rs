@@ -31,9 +31,16 @@ fn anchor() -> Anchor {
 }
 
 fn recorder() -> Recorder<Vec<u8>> {
-    let writer = Writer::begin(Vec::new(), &header(), 1).unwrap();
-    let mut recorder = Recorder::new(writer, BootTime(0), anchor(), 1 << 40);
+    let mut recorder = still(Vec::new(), 1 << 40);
     recorder.begin(Vec::new(), State::default()).unwrap();
+    recorder
+}
+
+/// A recorder under clocks that stand still unless a test reads others to it.
+fn still<W: Write>(out: W, limit: u64) -> Recorder<W> {
+    let writer = Writer::begin(out, &header(), 1).unwrap();
+    let mut recorder = Recorder::new(writer, BootTime(0), anchor(), limit);
+    recorder.clocks = anchor;
     recorder
 }
 
@@ -178,6 +185,88 @@ fn a_flood_is_sealed_in_slices_that_the_format_takes() {
     assert!(bundle.slices()[0].checkpoint);
 }
 
+/// What the wall clock shows at `boottime`, `ahead` of where it would be had nobody set it.
+fn reading(boottime: u64, ahead: i64) -> Anchor {
+    Anchor {
+        boottime: BootTime(boottime),
+        realtime: 1_700_000_000_000_000_000 + ahead + i64::try_from(boottime).unwrap(),
+        monotonic: boottime,
+        error: 100,
+    }
+}
+
+#[test]
+fn steps_of_the_wall_clock_are_events_at_their_moment_and_order_stays() {
+    const HOUR: i64 = 3_600_000_000_000;
+    let mut recorder = still(Vec::new(), 1 << 40);
+    recorder.anchor = reading(0, 0);
+    recorder.begin(Vec::new(), State::default()).unwrap();
+    recorder.take(calls(vec![
+        row(SECOND / 2, 0),
+        row(SECOND, 0),
+        row(SECOND * 3 / 2, 0),
+    ]));
+    // Read again without a step, as at a seal; an hour forwards and, while the slice is still open, back.
+    recorder.read_clocks(reading(SECOND / 4, 50));
+    recorder.read_clocks(reading(SECOND * 3 / 4, HOUR));
+    recorder.read_clocks(reading(SECOND * 5 / 4, -7));
+    // What was read before another reading was taken up tells nothing.
+    recorder.read_clocks(reading(SECOND * 4 / 5, HOUR));
+    let mut bundle = finish(recorder);
+    let slice = bundle.slice(0).unwrap();
+    let seen: Vec<(u64, Option<i64>)> = slice
+        .events
+        .iter()
+        .map(|event| {
+            let delta = match &event.body {
+                Body::Clock(step) => Some(step.delta),
+                _ => None,
+            };
+            (event.time.0, delta)
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (SECOND / 2, None),
+            (SECOND * 3 / 4, Some(HOUR - 50)),
+            (SECOND, None),
+            (SECOND * 5 / 4, Some(-HOUR - 7)),
+            (SECOND * 3 / 2, None),
+        ]
+    );
+    let anchors = bundle.anchors();
+    let shown = |time| anchors.realtime(BootTime(time)).unwrap();
+    assert_eq!(shown(SECOND / 2), reading(SECOND / 2, 50).realtime);
+    assert_eq!(shown(SECOND), reading(SECOND, HOUR).realtime);
+    assert_eq!(shown(SECOND * 3 / 2), reading(SECOND * 3 / 2, -7).realtime);
+}
+
+#[test]
+fn what_there_is_no_time_to_write_is_counted_and_its_holes_are_kept() {
+    let mut recorder = recorder();
+    recorder.take(calls(vec![row(SECOND, 1)]));
+    let hole = Draft {
+        time: BootTime(2),
+        cpu: 0,
+        body: Body::Loss(Loss {
+            stream: Stream::Packet,
+            cause: "ring-full".to_owned(),
+            count: 5,
+            from: BootTime(0),
+            to: BootTime(1),
+            scope: String::new(),
+        }),
+    };
+    recorder.leave_out(calls(vec![row(SECOND, 1), row(2 * SECOND, 1)]));
+    recorder.leave_out(Message::Events(vec![message(SECOND), hole]));
+    recorder.report_unwritten("writer-slow");
+    let lost = finish(recorder).end().unwrap().lost.clone();
+    assert_eq!(lost["syscall"], 2);
+    assert_eq!(lost["kernel"], 1);
+    assert_eq!(lost["packet"], 5);
+}
+
 #[test]
 fn losses_are_summed_for_the_exit_code() {
     let mut recorder = recorder();
@@ -201,8 +290,7 @@ fn losses_are_summed_for_the_exit_code() {
 
 #[test]
 fn a_bundle_at_its_size_ends_at_the_last_seal() {
-    let writer = Writer::begin(Vec::new(), &header(), 1).unwrap();
-    let mut recorder = Recorder::new(writer, BootTime(0), anchor(), 1 << 14);
+    let mut recorder = still(Vec::new(), 1 << 14);
     recorder.begin(Vec::new(), State::default()).unwrap();
     let mut time = 0;
     while !recorder.is_large_enough() {
@@ -249,8 +337,7 @@ impl Write for Disk {
 
 #[test]
 fn a_full_disk_that_is_cut_back_ends_with_its_losses_counted() {
-    let writer = Writer::begin(Disk(Vec::new(), 20_000), &header(), 1).unwrap();
-    let mut recorder = Recorder::new(writer, BootTime(0), anchor(), 1 << 40);
+    let mut recorder = still(Disk(Vec::new(), 20_000), 1 << 40);
     recorder.begin(Vec::new(), State::default()).unwrap();
     let mut time = 0;
     let failed = loop {

@@ -15,7 +15,7 @@ use stillframe_format::entry::Member;
 use stillframe_format::error::WriteError;
 use stillframe_format::header::{CommandOutcome, Cost, End, NotCaptured, SourceOutcome};
 
-/// How long the sources may take to drain.
+/// How long the sources may take to drain. After that, for as long again, what they hand over is only counted.
 const DRAIN: Duration = Duration::from_secs(6);
 
 /// How a recording ended.
@@ -65,8 +65,10 @@ impl Session<'_> {
             clock::boottime()
         };
         self.progress.clear();
+        self.expect_end(Some(Instant::now()));
         self.stop.set();
         self.drain();
+        self.read_steps();
         if let Some(follower) = self.follower.take() {
             // It looks at `stop` ten times a second, or waits for a reply that has its own limit.
             if follower.is_finished() || self.broken.is_none() {
@@ -87,44 +89,61 @@ impl Session<'_> {
         }
     }
 
-    /// Takes what sources hand over until all have ended, or their time is up.
+    /// Takes what sources hand over until all have ended, or their time is up: a slow output must not keep the end
+    /// for longer than it takes to count what is left.
     fn drain(&mut self) {
         let since = Instant::now();
-        let is_broken = self.broken.is_some();
-        while since.elapsed() < DRAIN {
-            match self.messages.recv_timeout(super::PATIENCE) {
-                Ok(message) if is_broken => self.forget(message),
-                Ok(message) => {
-                    self.recorder.take(message);
-                    if self.recorder.is_full()
-                        && let Err(error) = self.recorder.seal_due(clock::boottime(), &mut Vec::new)
-                    {
-                        self.broken = Some(error);
-                        return;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
+        let mut late: Option<Instant> = None;
+        while late.is_none_or(|late| late.elapsed() < DRAIN) {
+            if since.elapsed() >= DRAIN {
+                late.get_or_insert_with(Instant::now);
+            }
+            let message = match self.messages.recv_timeout(super::PATIENCE) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
                 // All have handed over their last; their threads end in a moment.
-                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(Duration::from_millis(2)),
+                Err(RecvTimeoutError::Disconnected) => {
+                    std::thread::sleep(Duration::from_millis(2));
+                    None
+                }
+            };
+            if let Some(message) = message {
+                self.last(message, late.is_some());
             }
             if self.running.iter().all(|running| running.thread.is_finished()) {
                 for message in self.messages.try_iter().collect::<Vec<_>>() {
-                    self.recorder.take(message);
+                    self.last(message, late.is_some());
                 }
                 break;
             }
+        }
+        if self.broken.is_none() {
+            self.recorder.report_unwritten("writer-slow");
         }
         for running in std::mem::take(&mut self.running) {
             self.outcomes.push(ended(running));
         }
     }
 
+    /// Takes one of the last messages.
+    fn last(&mut self, message: Message, is_late: bool) {
+        if self.broken.is_some() {
+            self.forget(message);
+        } else if is_late {
+            self.recorder.leave_out(message);
+        } else {
+            self.recorder.take(message);
+            if self.recorder.is_full()
+                && let Err(error) = self.recorder.seal_due(clock::boottime(), &mut Vec::new)
+            {
+                self.broken = Some(error);
+            }
+        }
+    }
+
     /// Of what comes after the output has failed only the losses count.
     fn forget(&mut self, message: Message) {
-        self.recorder.take(message);
-        if self.recorder.is_full() {
-            self.recorder.give_up("output-failed");
-        }
+        self.recorder.leave_out(message);
     }
 
     fn seal(

@@ -14,7 +14,7 @@
 //! or went since 5.11 are asked for before they are read; where a vendor backported BPF to a block layer that still
 //! hands the queue to the tracepoints first, the type of the tracepoint says so.
 
-mod decode;
+pub(crate) mod decode;
 mod targets;
 mod wire;
 

@@ -259,7 +259,7 @@ impl<'a> Reader<'a> {
         if too_long > 0 {
             let now = clock::boottime();
             self.report.report.lost += too_long;
-            self.report.drafts.push(loss("too-long", too_long, now, now));
+            self.report.drafts.push(loss("too-large", too_long, now, now));
         }
         for line in lines {
             self.event(line);

@@ -5,7 +5,7 @@
 //! `--unit` decides what belongs to one: its processes' messages, and those of systemd about it.
 
 mod child;
-mod entries;
+pub(crate) mod entries;
 
 use crate::clock;
 use crate::source::{Outbox, Report, Source, SourceError, Stop};
@@ -425,12 +425,14 @@ impl Ending {
         if is_past || is_settled && self.last.elapsed() >= QUIET {
             return Some(None);
         }
-        if self.begin.elapsed() < DRAIN {
+        // One that has just been started again, or is about to be, still owes what was written meanwhile.
+        let limit = if is_settled { DRAIN } else { 2 * DRAIN };
+        if self.begin.elapsed() < limit {
             return None;
         }
         Some(if follower.is_none() {
             Some("journalctl-gone")
-        } else if self.last > self.begin && self.last.elapsed() < QUIET && newest < self.time {
+        } else if !is_settled || self.last > self.begin && self.last.elapsed() < QUIET && newest < self.time {
             Some("stopped")
         } else {
             None

@@ -247,6 +247,11 @@ fn cannot(verb: &str, cause: &std::io::Error) -> SourceError {
     error
 }
 
+/// Reads a record's numbers; for `fuzzing`.
+pub(crate) fn parse(record: &[u8]) -> Option<u64> {
+    Header::parse(record).map(Header::nanoseconds)
+}
+
 /// The numbers before a record's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Header {

@@ -5,7 +5,7 @@
 //! once more, because an engine that restarts ends it just like a container that dies; after that, only
 //! [`LogsHandle::add`] begins anew. A container whose log can't be read costs its own log and a note.
 
-mod decode;
+pub(crate) mod decode;
 mod resume;
 
 use crate::clock::{self, WallClock};

@@ -1,6 +1,6 @@
 //! System calls and process changes, from BPF programs on the scheduler's and the system calls' tracepoints.
 
-mod decode;
+pub(crate) mod decode;
 mod filter;
 mod open_calls;
 mod rules;

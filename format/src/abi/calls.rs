@@ -45,13 +45,12 @@ pub(super) fn i386() -> impl Iterator<Item = &'static Call> {
 
 /// What the rows are written with.
 mod prelude {
-    pub(super) use crate::abi::Kind::{Argv, Envp};
     pub(super) use crate::abi::Kind::{
         self, Array, BufferIn, BufferOut, BufferPtr, DescriptorPair, DirFd, Fcntl, Fd, FdSet, Flags,
-        FutexTimeout, Hex, Int, Ioctl, IovecIn, IovecOut,
-        Long, Mode, MsghdrIn, MsghdrOut, Offset, Path, Pid, Pointer, Protocol, Signal, Size, Sockaddr,
-        SockaddrOut, SocketOption, Text, TextOut, Uint, Value,
+        FutexTimeout, Hex, Int, Ioctl, IovecIn, IovecOut, Long, Mode, MsghdrIn, MsghdrOut, Offset, Path, Pid,
+        Pointer, Protocol, Signal, Size, Sockaddr, SockaddrOut, SocketOption, Text, TextOut, Uint, Value,
     };
+    pub(super) use crate::abi::Kind::{Argv, Envp};
     pub(super) use crate::abi::flags::{sets::*, values::*};
     pub(super) use crate::abi::{Arg, Call, Layout, RESULT, RetKind};
     use crate::event::When;

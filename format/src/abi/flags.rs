@@ -55,7 +55,13 @@ impl FlagSet {
             separate(&mut out);
             let _ = write!(out, "{rest:#x}");
             if nothing_named {
-                unknown(&mut out, self.values.iter().chain(self.bits));
+                // FASYNC is among the bits of O_…: the values tell better what the set is called.
+                let names = if self.values.is_empty() {
+                    self.bits
+                } else {
+                    self.values
+                };
+                unknown(&mut out, names.iter());
             }
         }
         if out.is_empty() {
@@ -72,7 +78,11 @@ fn unknown<'a>(out: &mut String, mut names: impl Iterator<Item = &'a (u64, &'sta
     };
     let mut common = first.len();
     for (_, name) in names {
-        let same = first.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+        let same = first
+            .bytes()
+            .zip(name.bytes())
+            .take_while(|(a, b)| a == b)
+            .count();
         common = common.min(same);
     }
     let start = first.get(..common).and_then(|start| start.rfind('_'));

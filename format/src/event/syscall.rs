@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 /// Which table a call's number belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
 #[repr(u8)]
 pub enum Abi {
     /// `arch/x86/entry/syscalls/syscall_64.tbl`
@@ -24,6 +25,20 @@ impl Abi {
         [Self::X86_64, Self::I386, Self::Aarch64]
             .get(usize::from(number))
             .copied()
+    }
+}
+
+impl From<Abi> for u8 {
+    fn from(abi: Abi) -> Self {
+        abi as Self
+    }
+}
+
+impl TryFrom<u8> for Abi {
+    type Error = String;
+
+    fn try_from(number: u8) -> Result<Self, String> {
+        Self::from_number(number).ok_or_else(|| format!("abi {number} is unknown"))
     }
 }
 

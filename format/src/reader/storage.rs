@@ -10,23 +10,23 @@ use std::io::{Read, Seek, SeekFrom};
 const PEEK: usize = 160 << 10;
 
 #[derive(Debug)]
-pub(super) struct Storage<R> {
+pub(crate) struct Storage<R> {
     source: R,
     len: u64,
 }
 
 impl<R: Read + Seek> Storage<R> {
-    pub(super) fn new(mut source: R) -> Result<Self, ReadError> {
+    pub(crate) fn new(mut source: R) -> Result<Self, ReadError> {
         let len = source.seek(SeekFrom::End(0))?;
         Ok(Self { source, len })
     }
 
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
     /// Exactly `len` bytes at `offset`.
-    pub(super) fn read(&mut self, offset: u64, len: usize) -> Result<Vec<u8>, ReadError> {
+    pub(crate) fn read(&mut self, offset: u64, len: usize) -> Result<Vec<u8>, ReadError> {
         let bytes = self.read_up_to(offset, len)?;
         if bytes.len() == len {
             Ok(bytes)
@@ -38,7 +38,7 @@ impl<R: Read + Seek> Storage<R> {
     }
 
     /// At most `len` bytes at `offset`: fewer only at the end of the file.
-    pub(super) fn read_up_to(&mut self, offset: u64, len: usize) -> Result<Vec<u8>, ReadError> {
+    pub(crate) fn read_up_to(&mut self, offset: u64, len: usize) -> Result<Vec<u8>, ReadError> {
         // A frame of the largest content that zstd could not compress is a little longer than its content.
         ReadError::check("read", len, FRAME_MAX + FRAME_MAX / 64)?;
         let there = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
@@ -51,7 +51,7 @@ impl<R: Read + Seek> Storage<R> {
     }
 
     /// The place of the data frame at `offset`, its content's length not known yet (0).
-    pub(super) fn measure(&mut self, offset: u64) -> Result<FramePlace, ReadError> {
+    pub(crate) fn measure(&mut self, offset: u64) -> Result<FramePlace, ReadError> {
         let start = self.read_up_to(offset, FRAME_HEADER_MAX)?;
         let mut walk = FrameWalk::begin(&start)?;
         loop {
@@ -73,14 +73,14 @@ impl<R: Read + Seek> Storage<R> {
     }
 
     /// A frame's content.
-    pub(super) fn content(&mut self, place: FramePlace) -> Result<Vec<u8>, ReadError> {
+    pub(crate) fn content(&mut self, place: FramePlace) -> Result<Vec<u8>, ReadError> {
         let len = usize::try_from(place.len).unwrap_or(usize::MAX);
         let frame = self.read(place.offset, len)?;
         frame::decompress(&frame)
     }
 
     /// The first bytes of a frame's content.
-    pub(super) fn peek(&mut self, place: FramePlace, wanted: usize) -> Result<Vec<u8>, ReadError> {
+    pub(crate) fn peek(&mut self, place: FramePlace, wanted: usize) -> Result<Vec<u8>, ReadError> {
         let len = usize::try_from(place.len).unwrap_or(usize::MAX).min(PEEK);
         let frame = self.read(place.offset, len)?;
         frame::peek(&frame, wanted)

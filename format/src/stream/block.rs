@@ -1,7 +1,7 @@
 //! Segment `block.cbor`: tables `events`, `tasks`, `containers`.
 
 use super::dictionary::{Dictionary, decode_tasks, strings, tasks};
-use super::{Part, draft_events, lookup};
+use super::{Part, draft_events, lookup, text};
 use crate::BootTime;
 use crate::column::Layout;
 use crate::error::{ReadError, WriteError};
@@ -86,6 +86,7 @@ pub(super) fn decode(what: &str, segment: &Segment, events: &Table) -> Result<Ve
     let cpu = events.bounded("cpu", u64::from(u16::MAX))?;
     let word = |column: &[u32], row: usize| column.get(row).copied().unwrap_or(0);
     let at = |column: &[u64], row: usize| column.get(row).copied().unwrap_or(0);
+    let mut spent = 0;
     (0..events.rows())
         .map(|row| {
             Ok(Body::Block(Block {
@@ -103,7 +104,7 @@ pub(super) fn decode(what: &str, segment: &Segment, events: &Table) -> Result<Ve
                 bytes: word(&bytes, row),
                 cmd_flags: at(&cmd_flags, row),
                 task: Arc::clone(lookup(what, &tasks, at(&task, row))?),
-                container: lookup(what, &containers, at(&container, row))?.clone(),
+                container: text(what, &containers, at(&container, row), &mut spent)?,
                 owner: match at(&owner, row) {
                     0 => BlockOwner::Page,
                     1 => BlockOwner::Bio,

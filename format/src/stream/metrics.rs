@@ -1,7 +1,7 @@
 //! Segment `metrics.cbor`: tables `events`, `values`, `names`, `containers`.
 
 use super::dictionary::{Dictionary, strings};
-use super::{Part, draft_events, lookup, wide};
+use super::{Part, draft_events, text, wide};
 use crate::BootTime;
 use crate::column::Layout;
 use crate::error::{ReadError, WriteError};
@@ -47,6 +47,7 @@ pub(super) fn decode(what: &str, segment: &Segment, events: &Table) -> Result<Ve
         .integers("name")?
         .into_iter()
         .zip(values.integers("value")?);
+    let mut spent = 0;
     let bodies = events
         .integers("container")?
         .into_iter()
@@ -56,13 +57,13 @@ pub(super) fn decode(what: &str, segment: &Segment, events: &Table) -> Result<Ve
             let values = readings
                 .by_ref()
                 .take(count)
-                .map(|(name, value)| Ok((lookup(what, &names, name)?.clone(), value)))
+                .map(|(name, value)| Ok((text(what, &names, name, &mut spent)?, value)))
                 .collect::<Result<Vec<_>, ReadError>>()?;
             if values.len() != count {
                 return Err(bad("fewer values than its rows count"));
             }
             Ok(Body::Metrics(Metrics {
-                container: lookup(what, &containers, container)?.clone(),
+                container: text(what, &containers, container, &mut spent)?,
                 values,
             }))
         })

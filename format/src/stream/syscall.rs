@@ -3,11 +3,14 @@
 use super::dictionary::{decode_tasks, tasks};
 use super::{Part, events, lookup, wide};
 use crate::batch::{CaptureStatus, ROW_ENTRY_UNSEEN, ROW_NEVER_RETURNED, SyscallBatch};
+use crate::column::view::{Bytes, Integers};
 use crate::column::{Layout, unzigzag, zigzag};
 use crate::error::{ReadError, WriteError};
-use crate::event::{Abi, ArgData, ArgKind, Body, DescriptorName, Return, Stream, Syscall, When};
-use crate::table::{Segment, Table, TableBuilder};
+use crate::event::{Abi, ArgData, ArgKind, Body, DescriptorName, Return, Stream, Syscall, Task, When};
+use crate::layout::STREAM_EVENTS_MAX;
+use crate::table::{Segment, TableBuilder};
 use crate::{BootTime, Captured};
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 /// What the calls' descriptors referred to: `index[row]` is 0 for nothing, else one more than the entry of `names`.
@@ -118,115 +121,268 @@ fn descriptors(names: &[Arc<DescriptorName>]) -> TableBuilder {
         .bytes("name", names.iter().map(|name| name.name.as_slice()))
 }
 
-pub(super) fn decode(what: &str, segment: &Segment, events: &Table) -> Result<Vec<Body>, ReadError> {
-    let bad = |problem: &str| ReadError::damaged(what, problem);
-    let tasks = decode_tasks(super::tasks_of(segment)?)?;
-    let table = segment.table("descriptors")?;
-    let names = table.bytes("name")?;
-    let names: Vec<Arc<DescriptorName>> = table
-        .texts("kind")?
-        .into_iter()
-        .enumerate()
-        .map(|(row, kind)| {
-            Arc::new(DescriptorName {
-                kind,
-                name: names.row(row).to_vec(),
-            })
+pub(super) fn decode(what: &str, segment: &Segment) -> Result<Vec<Body>, ReadError> {
+    let calls = SyscallColumns::new(what, segment)?;
+    (0..calls.rows())
+        .map(|row| {
+            calls
+                .body(row)
+                .ok_or_else(|| ReadError::damaged(what, "a row that is not there"))
         })
-        .collect();
-    let mut data = decode_captures(what, segment.table("captures")?)?.into_iter();
-
-    let mut args = Vec::with_capacity(ARGS.len());
-    for name in ARGS {
-        args.push(events.integers(name)?);
-    }
-    let duration = events.integers("duration")?;
-    let number = events.words("number")?;
-    let abi = events.bounded("abi", 255)?;
-    let ret = events.integers("ret")?;
-    let task = events.integers("task")?;
-    let cpu = events.bounded("cpu", u64::from(u16::MAX))?;
-    let flags = events.bounded("flags", 255)?;
-    let descriptor = events.integers("descriptor")?;
-    let captures = events.bounded("captures", 255)?;
-    let mut bodies = Vec::with_capacity(events.rows());
-    let at = |column: &[u64], row: usize| column.get(row).copied().unwrap_or(0);
-    for row in 0..events.rows() {
-        let flags = at(&flags, row);
-        let mut values = [0; 6];
-        for (value, column) in values.iter_mut().zip(&args) {
-            *value = at(column, row);
-        }
-        let count = usize::try_from(at(&captures, row)).unwrap_or(0);
-        let taken: Vec<ArgData> = data.by_ref().take(count).collect();
-        if taken.len() != count {
-            return Err(bad("fewer captures than its rows count"));
-        }
-        let never = flags & u64::from(ROW_NEVER_RETURNED) != 0;
-        let unseen = flags & u64::from(ROW_ENTRY_UNSEEN) != 0;
-        bodies.push(Body::Syscall(Box::new(Syscall {
-            task: Arc::clone(lookup(what, &tasks, at(&task, row))?),
-            abi: u8::try_from(at(&abi, row))
-                .ok()
-                .and_then(Abi::from_number)
-                .ok_or_else(|| bad("an unknown abi"))?,
-            number: number.get(row).copied().unwrap_or(0),
-            args: values,
-            ret: if never {
-                Return::Never
-            } else {
-                Return::Value(unzigzag(at(&ret, row)))
-            },
-            duration: (!unseen).then(|| at(&duration, row)),
-            cpu: u16::try_from(at(&cpu, row)).unwrap_or(u16::MAX),
-            descriptor: match at(&descriptor, row).checked_sub(1) {
-                Some(index) => Some(Arc::clone(lookup(what, &names, index)?)),
-                None => None,
-            },
-            data: taken,
-        })));
-    }
-    if data.next().is_some() {
-        return Err(bad("more captures than its rows count"));
-    }
-    Ok(bodies)
+        .collect()
 }
 
-fn decode_captures(what: &str, table: &Table) -> Result<Vec<ArgData>, ReadError> {
-    let bad = |problem: &str| ReadError::damaged(what, problem);
-    let arg = table.bounded("arg", 5)?;
-    let kind = table.bounded("kind", 255)?;
-    let when = table.bounded("when", 1)?;
-    let status = table.bounded("status", 3)?;
-    let original = table.integers("original")?;
-    let bytes = table.bytes("bytes")?;
-    let rows = arg
-        .into_iter()
-        .zip(kind)
-        .zip(when)
-        .zip(status)
-        .zip(original)
-        .enumerate();
-    rows.map(|(row, ((((arg, kind), when), status), original))| {
-        let content = || bytes.row(row).to_vec();
-        Ok(ArgData {
-            arg: u8::try_from(arg).unwrap_or(0),
-            kind: u8::try_from(kind)
+/// The calls of a slice as columns, every one checked. A call is put together when it is asked for.
+#[derive(Debug)]
+pub struct SyscallColumns<'a> {
+    /// Times of the returns.
+    pub time: Integers<'a>,
+    /// Whether it arrived late: 0 or 1.
+    pub late: Integers<'a>,
+    /// Nanoseconds from entry to return; means nothing where `flags` says that the entry was not seen.
+    pub duration: Integers<'a>,
+    /// Numbers of the calls.
+    pub number: Integers<'a>,
+    /// The tables of the numbers.
+    pub abi: Integers<'a>,
+    /// Index of the thread among [`SyscallColumns::tasks`].
+    pub task: Integers<'a>,
+    /// 0, or one more than the index among [`SyscallColumns::names`].
+    pub descriptor: Integers<'a>,
+    /// The threads.
+    pub tasks: Vec<Arc<Task>>,
+    /// What descriptors referred to.
+    pub names: Vec<Arc<DescriptorName>>,
+    ret: Integers<'a>,
+    cpu: Integers<'a>,
+    flags: Integers<'a>,
+    args: [Integers<'a>; 6],
+    captures: Integers<'a>,
+    data: Captures<'a>,
+    /// The place of each row's first capture: made when the first row is asked for.
+    first_capture: OnceCell<Vec<u32>>,
+}
+
+/// Table `captures`.
+#[derive(Debug)]
+struct Captures<'a> {
+    arg: Integers<'a>,
+    kind: Integers<'a>,
+    when: Integers<'a>,
+    status: Integers<'a>,
+    original: Integers<'a>,
+    bytes: Bytes<'a>,
+}
+
+/// The fixed part of a call: what its row holds itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyscallFacts {
+    /// See [`Syscall::abi`].
+    pub abi: Abi,
+    /// See [`Syscall::number`].
+    pub number: u32,
+    /// See [`Syscall::args`].
+    pub args: [u64; 6],
+    /// See [`Syscall::ret`].
+    pub ret: Return,
+    /// See [`Syscall::duration`].
+    pub duration: Option<u64>,
+    /// See [`Syscall::cpu`].
+    pub cpu: u16,
+}
+
+impl<'a> SyscallColumns<'a> {
+    /// Looks at a segment. `what` names it in errors.
+    ///
+    /// # Errors
+    /// [`ReadError`] when anything in it is not what the format says.
+    pub fn new(what: &str, segment: &'a Segment) -> Result<Self, ReadError> {
+        let bad = |problem: &str| ReadError::damaged(what, problem);
+        let events = segment.table("events")?;
+        ReadError::check(what, events.rows(), STREAM_EVENTS_MAX)?;
+        let tasks = decode_tasks(super::tasks_of(segment)?)?;
+        let table = segment.table("descriptors")?;
+        let names = table.view_bytes("name")?;
+        let names: Vec<Arc<DescriptorName>> = table
+            .texts("kind")?
+            .into_iter()
+            .enumerate()
+            .map(|(row, kind)| {
+                Arc::new(DescriptorName {
+                    kind,
+                    name: names.row(row).to_vec(),
+                })
+            })
+            .collect();
+        let table = segment.table("captures")?;
+        let data = Captures {
+            arg: table.view("arg", 5)?,
+            kind: table.view("kind", u64::from(u8::MAX))?,
+            when: table.view("when", 1)?,
+            status: table.view("status", 3)?,
+            original: table.view("original", u64::MAX)?,
+            bytes: table.view_bytes("bytes")?,
+        };
+        if u8::try_from(data.kind.max())
+            .ok()
+            .and_then(ArgKind::from_number)
+            .is_none()
+        {
+            return Err(bad("an unknown kind"));
+        }
+        let failed = CaptureStatus::Failed as u64;
+        if data.status.max() >= failed {
+            let is_errno = |row: usize| i32::try_from(data.original.get(row)).is_ok();
+            if (0..table.rows()).any(|row| data.status.get(row) == failed && !is_errno(row)) {
+                return Err(bad("an errno out of range"));
+            }
+        }
+        let [arg0, arg1, arg2, arg3, arg4, arg5] = ARGS.map(|name| events.view(name, u64::MAX));
+        let found = Self {
+            time: events.view("time", u64::MAX)?,
+            late: events.view("late", 1)?,
+            duration: events.view("duration", u64::MAX)?,
+            number: events.view("number", u64::from(u32::MAX))?,
+            abi: events.view("abi", u64::from(u8::MAX))?,
+            task: events.view("task", u64::MAX)?,
+            descriptor: events.view("descriptor", u64::MAX)?,
+            ret: events.view("ret", u64::MAX)?,
+            cpu: events.view("cpu", u64::from(u16::MAX))?,
+            flags: events.view("flags", u64::from(u8::MAX))?,
+            args: [arg0?, arg1?, arg2?, arg3?, arg4?, arg5?],
+            captures: events.view("captures", u64::from(u8::MAX))?,
+            tasks,
+            names,
+            data,
+            first_capture: OnceCell::new(),
+        };
+        if events.rows() > 0 {
+            lookup(what, &found.tasks, found.task.max())?;
+            if let Some(index) = found.descriptor.max().checked_sub(1) {
+                lookup(what, &found.names, index)?;
+            }
+            // Numbers of tables are dense, so the largest tells.
+            if u8::try_from(found.abi.max())
+                .ok()
+                .and_then(Abi::from_number)
+                .is_none()
+            {
+                return Err(bad("an unknown abi"));
+            }
+        }
+        match found.captures.sum().cmp(&wide(table.rows())) {
+            std::cmp::Ordering::Less => Err(bad("more captures than its rows count")),
+            std::cmp::Ordering::Greater => Err(bad("fewer captures than its rows count")),
+            std::cmp::Ordering::Equal => Ok(found),
+        }
+    }
+
+    /// Number of calls.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.time.len()
+    }
+
+    /// What the row of a call holds itself; of a row that is not there zeros.
+    #[must_use]
+    pub fn facts(&self, row: usize) -> SyscallFacts {
+        let flags = self.flags.get(row);
+        let unseen = flags & u64::from(ROW_ENTRY_UNSEEN) != 0;
+        SyscallFacts {
+            abi: self.abi(row),
+            number: u32::try_from(self.number.get(row)).unwrap_or(u32::MAX),
+            args: std::array::from_fn(|arg| self.args.get(arg).map_or(0, |column| column.get(row))),
+            ret: if flags & u64::from(ROW_NEVER_RETURNED) != 0 {
+                Return::Never
+            } else {
+                Return::Value(unzigzag(self.ret.get(row)))
+            },
+            duration: (!unseen).then(|| self.duration.get(row)),
+            cpu: u16::try_from(self.cpu.get(row)).unwrap_or(u16::MAX),
+        }
+    }
+
+    /// The table of a call's number.
+    #[must_use]
+    pub fn abi(&self, row: usize) -> Abi {
+        let number = u8::try_from(self.abi.get(row)).ok();
+        number.and_then(Abi::from_number).unwrap_or(Abi::X86_64)
+    }
+
+    /// The thread that made a call.
+    #[must_use]
+    pub fn task(&self, row: usize) -> Option<&Arc<Task>> {
+        self.tasks.get(usize::try_from(self.task.get(row)).ok()?)
+    }
+
+    /// A call, put together; `None` when there is no such row.
+    #[must_use]
+    pub fn body(&self, row: usize) -> Option<Body> {
+        if row >= self.rows() {
+            return None;
+        }
+        let facts = self.facts(row);
+        let descriptor = self.descriptor.get(row).checked_sub(1);
+        Some(Body::Syscall(Box::new(Syscall {
+            task: Arc::clone(self.task(row)?),
+            abi: facts.abi,
+            number: facts.number,
+            args: facts.args,
+            ret: facts.ret,
+            duration: facts.duration,
+            cpu: facts.cpu,
+            descriptor: descriptor
+                .and_then(|index| self.names.get(usize::try_from(index).ok()?))
+                .map(Arc::clone),
+            data: self.data(row),
+        })))
+    }
+
+    /// Memory behind the arguments of a call.
+    fn data(&self, row: usize) -> Vec<ArgData> {
+        let count = usize::try_from(self.captures.get(row)).unwrap_or(0);
+        if count == 0 {
+            return Vec::new();
+        }
+        let first = self.first_capture.get_or_init(|| {
+            let mut first = Vec::with_capacity(self.rows());
+            let mut sum = 0u32;
+            self.captures.each(|count| {
+                first.push(sum);
+                sum = sum.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+            });
+            first
+        });
+        let start = first.get(row).map_or(0, |start| *start as usize);
+        (start..start + count).map(|at| self.data.get(at)).collect()
+    }
+}
+
+impl Captures<'_> {
+    fn get(&self, row: usize) -> ArgData {
+        let content = || self.bytes.row(row).to_vec();
+        let original = self.original.get(row);
+        ArgData {
+            arg: u8::try_from(self.arg.get(row)).unwrap_or(0),
+            kind: u8::try_from(self.kind.get(row))
                 .ok()
                 .and_then(ArgKind::from_number)
-                .ok_or_else(|| bad("an unknown kind"))?,
-            when: if when == 0 { When::Entry } else { When::Exit },
-            bytes: match status {
+                .unwrap_or(ArgKind::Struct),
+            when: if self.when.get(row) == 0 {
+                When::Entry
+            } else {
+                When::Exit
+            },
+            bytes: match self.status.get(row) {
                 status if status == CaptureStatus::Whole as u64 => Captured::Whole(content()),
                 status if status == CaptureStatus::Truncated as u64 => {
                     Captured::Truncated(content(), original)
                 }
                 status if status == CaptureStatus::Failed as u64 => {
-                    Captured::Failed(i32::try_from(original).map_err(|_| bad("an errno out of range"))?)
+                    Captured::Failed(i32::try_from(original).unwrap_or(0))
                 }
                 _ => Captured::Redacted(original),
             },
-        })
-    })
-    .collect()
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! `log.cbor`, which holds its bytes itself, since no standard form of container logs keeps bytes that are not UTF-8.
 
 use super::dictionary::{Dictionary, strings};
-use super::{Part, column, draft_events, lookup, pieces, wide};
+use super::{Part, column, draft_events, pieces, text, wide};
 use crate::BootTime;
 use crate::column::{Layout, unzigzag, zigzag};
 use crate::error::{ReadError, WriteError};
@@ -108,6 +108,7 @@ fn decode_logs(what: &str, segment: &Segment, events: &Table) -> Result<Vec<Body
     let containers = segment.table("containers")?.texts("value")?;
     let bytes = events.bytes("bytes")?;
     let outputs = events.integers("stream")?;
+    let mut spent = 0;
     let columns = events
         .integers("container")?
         .into_iter()
@@ -117,7 +118,7 @@ fn decode_logs(what: &str, segment: &Segment, events: &Table) -> Result<Vec<Body
     columns
         .map(|(row, ((container, output), realtime))| {
             Ok(Body::Log(LogLine {
-                container: lookup(what, &containers, container)?.clone(),
+                container: text(what, &containers, container, &mut spent)?,
                 stream: match output {
                     1 => LogStream::Stdout,
                     2 => LogStream::Stderr,

@@ -81,7 +81,9 @@ impl Seen<'_> {
             Kind::Size => wide.to_string(),
             Kind::Long | Kind::Offset if self.abi == Abi::I386 => abi::low_i32(raw).to_string(),
             Kind::Long | Kind::Offset => raw.cast_signed().to_string(),
-            Kind::Hex if row.args.get(index).is_some_and(|arg| arg.name == "dev") => layout::make_device(wide),
+            Kind::Hex if row.args.get(index).is_some_and(|arg| arg.name == "dev") => {
+                layout::make_device(wide)
+            }
             Kind::Hex => quote::hex(wide),
             Kind::Mode => mode(row, u64::from(abi::low_u32(raw))),
             Kind::Fd | Kind::DirFd => self.descriptor(row, index, kind, raw),
@@ -200,7 +202,13 @@ impl Seen<'_> {
 
     /// An argument that points to memory.
     fn memory(&self, index: usize, kind: Kind, raw: u64) -> String {
-        let address = || quote::pointer(if self.abi == Abi::I386 { raw & 0xffff_ffff } else { raw });
+        let address = || {
+            quote::pointer(if self.abi == Abi::I386 {
+                raw & 0xffff_ffff
+            } else {
+                raw
+            })
+        };
         match kind {
             Kind::IovecIn { count_arg } | Kind::IovecOut { count_arg } => {
                 return self.segments(index, count_arg).unwrap_or_else(address);

@@ -72,11 +72,19 @@ impl Fields<'_> {
     }
 
     fn timespec(&mut self) -> Option<String> {
-        Some(format!("{{tv_sec={}, tv_nsec={}}}", self.signed()?, self.fraction()?))
+        Some(format!(
+            "{{tv_sec={}, tv_nsec={}}}",
+            self.signed()?,
+            self.fraction()?
+        ))
     }
 
     fn timeval(&mut self) -> Option<String> {
-        Some(format!("{{tv_sec={}, tv_usec={}}}", self.signed()?, self.fraction()?))
+        Some(format!(
+            "{{tv_sec={}, tv_usec={}}}",
+            self.signed()?,
+            self.fraction()?
+        ))
     }
 
     /// A descriptor's limit: `RLIM_INFINITY`, `8192*1024`, `1024`.
@@ -171,7 +179,10 @@ pub(super) fn text(bytes: &[u8], layout: Layout, abi: Abi) -> Option<String> {
                 fields.u32()?;
             }
             let data = fields.u64()?;
-            format!("{{events={events}, data={{u32={}, u64={data}}}}}", data & 0xffff_ffff)
+            format!(
+                "{{events={events}, data={{u32={}, u64={data}}}}}",
+                data & 0xffff_ffff
+            )
         }
         Layout::Sigset => fields.sigset()?,
         Layout::Sigaction => sigaction(&mut fields)?,
@@ -204,7 +215,10 @@ pub(super) fn text(bytes: &[u8], layout: Layout, abi: Abi) -> Option<String> {
         Layout::Sysinfo => sysinfo(&mut fields)?,
         Layout::CapHeader => {
             let (version, pid) = (fields.u32()?, fields.i32()?);
-            format!("{{version={}, pid={pid}}}", values::CAP_VERSION.text(u64::from(version)))
+            format!(
+                "{{version={}, pid={pid}}}",
+                values::CAP_VERSION.text(u64::from(version))
+            )
         }
         Layout::CapData => cap_data(&mut fields)?,
         Layout::Pollfd => {
@@ -309,7 +323,11 @@ fn stat(fields: &mut Fields<'_>, layout: Layout) -> Option<String> {
     let bytes = fields.rest;
     let at = |offset: usize, width: usize| -> Option<u64> {
         let raw = bytes.get(offset..offset + width)?;
-        Some(raw.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+        Some(
+            raw.iter()
+                .rev()
+                .fold(0, |value, byte| value << 8 | u64::from(*byte)),
+        )
     };
     let (mode, device, size) = match (layout, fields.abi) {
         (Layout::Stat64, _) => (at(16, 4)?, at(32, 8)?, at(44, 8)?),
@@ -387,8 +405,20 @@ fn wait_info(fields: &mut Fields<'_>) -> Option<String> {
 
 fn sysinfo(fields: &mut Fields<'_>) -> Option<String> {
     let mut out = format!("{{uptime={}, loads=[", fields.word()?);
-    out.push_str(&format!("{}, {}, {}]", fields.word()?, fields.word()?, fields.word()?));
-    for name in ["totalram", "freeram", "sharedram", "bufferram", "totalswap", "freeswap"] {
+    out.push_str(&format!(
+        "{}, {}, {}]",
+        fields.word()?,
+        fields.word()?,
+        fields.word()?
+    ));
+    for name in [
+        "totalram",
+        "freeram",
+        "sharedram",
+        "bufferram",
+        "totalswap",
+        "freeswap",
+    ] {
         out.push_str(&format!(", {name}={}", fields.word()?));
     }
     let processes = fields.u16()?;
@@ -421,11 +451,18 @@ fn capabilities(set: u64) -> String {
             names.push(format!("1<<{name}"));
         }
     }
-    let known = values::CAP.values.iter().fold(0, |known, (bit, _)| known | 1_u64 << bit);
+    let known = values::CAP
+        .values
+        .iter()
+        .fold(0, |known, (bit, _)| known | 1_u64 << bit);
     if set & !known != 0 {
         names.push(format!("{:#x}", set & !known));
     }
-    if names.is_empty() { "0".to_owned() } else { names.join("|") }
+    if names.is_empty() {
+        "0".to_owned()
+    } else {
+        names.join("|")
+    }
 }
 
 fn flock(fields: &mut Fields<'_>) -> Option<String> {

@@ -241,7 +241,10 @@ impl Seen<'_> {
             let [a, b, c, d, _, _, low, high] = *element;
             let (fd, events) = (i32::from_le_bytes([a, b, c, d]), u16::from_le_bytes([low, high]));
             if fd >= 0 && events != 0 {
-                ready.push(format!("{{fd={fd}, revents={}}}", sets::POLL.text(u64::from(events))));
+                ready.push(format!(
+                    "{{fd={fd}, revents={}}}",
+                    sets::POLL.text(u64::from(events))
+                ));
             }
         }
         let mut out = format!("{value} ([{}]", ready.join(", "));
@@ -262,7 +265,9 @@ impl Seen<'_> {
                 continue;
             };
             let bits = bytes.iter().enumerate().flat_map(|(at, byte)| {
-                (0..8).filter(move |bit| byte >> bit & 1 == 1).map(move |bit| at * 8 + bit)
+                (0..8)
+                    .filter(move |bit| byte >> bit & 1 == 1)
+                    .map(move |bit| at * 8 + bit)
             });
             let fds: Vec<String> = bits.map(|fd| fd.to_string()).collect();
             if !fds.is_empty() {

@@ -78,7 +78,10 @@ impl Seen<'_> {
     fn joined(&self, index: usize) -> Option<String> {
         let found = self.found(index, ArgKind::Buffer)?;
         let bytes = found.value()?;
-        Some(format!("[{{iov_base={}}}]", quoted(bytes, self.limit, !found.is_whole())))
+        Some(format!(
+            "[{{iov_base={}}}]",
+            quoted(bytes, self.limit, !found.is_whole())
+        ))
     }
 
     fn pieces(&self, index: usize, segments: &[Segment], count: u64, mut moved: u64) -> String {
@@ -130,7 +133,9 @@ impl Seen<'_> {
             }
         }
         let named = match self.found(index, ArgKind::Sockaddr) {
-            Some(found) => found.value().and_then(|bytes| address::text(bytes, !found.is_whole())),
+            Some(found) => found
+                .value()
+                .and_then(|bytes| address::text(bytes, !found.is_whole())),
             None => None,
         };
         let mut out = format!(
@@ -142,7 +147,11 @@ impl Seen<'_> {
             let bytes = words.rest;
             let whole = u64::try_from(bytes.len()).is_ok_and(|have| have >= control_length);
             let shown = self.control(bytes).filter(|_| whole);
-            let _ = write!(out, ", msg_control={}", shown.unwrap_or_else(|| quote::pointer(control)));
+            let _ = write!(
+                out,
+                ", msg_control={}",
+                shown.unwrap_or_else(|| quote::pointer(control))
+            );
         }
         let _ = write!(
             out,
@@ -171,7 +180,12 @@ impl Seen<'_> {
     }
 
     fn control_message(&self, length: u64, level: u32, kind: u32, data: &[u8]) -> String {
-        let ints = || data.as_chunks::<4>().0.iter().map(|bytes| i32::from_le_bytes(*bytes));
+        let ints = || {
+            data.as_chunks::<4>()
+                .0
+                .iter()
+                .map(|bytes| i32::from_le_bytes(*bytes))
+        };
         let (name, content) = match (level, kind) {
             (1, 1) => {
                 let fds: Vec<String> = ints().map(|fd| self.fd_text(fd)).collect();

@@ -5,10 +5,9 @@ use crate::cli;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::ops::ControlFlow;
-use stillframe_format::event::Body;
 use stillframe_replay::output::Output;
 use stillframe_replay::render;
-use stillframe_replay::timeline::{Item, Range};
+use stillframe_replay::timeline::{Range, Search};
 use stillframe_replay::view::View;
 
 pub(super) fn run(options: &cli::Events) -> Result<u8, Failure> {
@@ -23,37 +22,39 @@ pub(super) fn run(options: &cli::Events) -> Result<u8, Failure> {
     let mut matched = 0u64;
     let mut damages = Vec::new();
     let mut hidden: BTreeMap<&'static str, (u64, u64)> = BTreeMap::new();
-    let limit = options.number.unwrap_or(u64::MAX);
     let context = &reading.context;
-    reading.timeline.each(&range, |item| {
-        if matched >= limit {
-            return Ok(ControlFlow::Break(()));
-        }
-        match item {
-            Item::Event(event) if filter.matches(event, context) => {
-                matched += 1;
-                if options.count {
-                } else if options.json {
-                    writeln!(out, "{}", render::json_line(&View::new(event, context)))?;
-                } else {
-                    writeln!(out, "{}", render::line(&View::new(event, context)))?;
+    let search = Search {
+        range,
+        filter: &filter,
+        context,
+        count: options.count,
+        limit: options.number,
+    };
+    reading.timeline.search(&search, |slice| {
+        match slice {
+            Ok(found) => {
+                matched = matched.saturating_add(found.matched);
+                for event in &found.events {
+                    if options.json {
+                        writeln!(out, "{}", render::json_line(&View::new(event, context)))?;
+                    } else {
+                        writeln!(out, "{}", render::line(&View::new(event, context)))?;
+                    }
+                }
+                for (stream, (holes, count)) in found.hidden {
+                    let sums = hidden.entry(stream).or_default();
+                    sums.0 += holes;
+                    sums.1 = sums.1.saturating_add(count);
                 }
             }
-            Item::Event(event) => {
-                if let Body::Loss(loss) = &event.body {
-                    let (holes, count) = hidden.entry(loss.stream.name()).or_default();
-                    *holes += 1;
-                    *count = count.saturating_add(loss.count);
-                }
-            }
-            Item::Damage(damage) => {
+            Err(damage) => {
                 if options.count {
                 } else if options.json {
-                    writeln!(out, "{}", render::damage_json(damage))?;
+                    writeln!(out, "{}", render::damage_json(&damage))?;
                 } else {
-                    writeln!(out, "{}", render::damage(damage, context))?;
+                    writeln!(out, "{}", render::damage(&damage, context))?;
                 }
-                damages.push(damage.clone());
+                damages.push(damage);
             }
         }
         Ok::<_, Failure>(ControlFlow::Continue(()))

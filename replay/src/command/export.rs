@@ -1,8 +1,8 @@
 //! `replay export`: a part of the bundle in the format of a stock tool.
 
-use super::{Failure, Reading, say};
+use super::{Failure, Reading, filter, say};
 use crate::cli::{self, Format};
-use stillframe_replay::export::{Exported, blktrace, journal, jsonl, pcapng, strace};
+use stillframe_replay::export::{Exported, blktrace, csv, journal, jsonl, pcapng, perfetto, strace};
 use stillframe_replay::output::Output;
 use stillframe_replay::timeline::Timeline;
 
@@ -12,6 +12,17 @@ pub(super) fn run(options: &cli::Export) -> Result<u8, Failure> {
         let text = "export blktrace: it makes several files, and standard output is one (give -o PREFIX)";
         return Err(Failure::Usage(text.to_owned()));
     }
+    if !options.filter.is_empty() && !matches!(options.format, Format::Csv | Format::Perfetto) {
+        let text = "export: -f works for csv and perfetto only (replay events -f … --json filters too)";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    if options.fields.is_some() && options.format != Format::Csv {
+        let text = "export: --fields works for csv only";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    let filter = filter(&options.filter)?;
+    let fields = csv::fields(options.fields.as_deref().unwrap_or(csv::FIELDS))
+        .map_err(|error| Failure::Usage(format!("export: --fields: {error}")))?;
     let mut reading = Reading::open(&options.bundle.path)?;
     let (timeline, context) = (&mut reading.timeline, &reading.context);
     let exported = match options.format {
@@ -30,6 +41,12 @@ pub(super) fn run(options: &cli::Export) -> Result<u8, Failure> {
         })?,
         Format::Jsonl => to_file(options, timeline, |timeline, out| {
             Ok(jsonl::write(timeline, context, out)?)
+        })?,
+        Format::Csv => to_file(options, timeline, |timeline, out| {
+            Ok(csv::write(timeline, context, &fields, &filter, out)?)
+        })?,
+        Format::Perfetto => to_file(options, timeline, |timeline, out| {
+            Ok(perfetto::write(timeline, context, &filter, out)?)
         })?,
         Format::Journal => to_file(options, timeline, |timeline, out| {
             Ok(journal::write(timeline, out)?)

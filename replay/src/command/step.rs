@@ -91,7 +91,7 @@ impl Stepper {
     fn begin(&mut self, at: Option<Place>) -> Result<(), Failure> {
         let bundle = self.cursor.timeline().bundle();
         let shortfall = open::shortfall(bundle.condition(), &self.context);
-        let total = self.cursor.timeline().total();
+        let total = bundle.total_events();
         self.print(&format!("{total} events; h shows the commands"))?;
         if let Some(shortfall) = shortfall {
             self.print(&format!("--- {shortfall}"))?;

@@ -6,17 +6,23 @@ use std::io::Write as _;
 use stillframe_format::reader::Bundle;
 use stillframe_format::verify::{Trouble, verify};
 use stillframe_replay::output::Output;
-use stillframe_replay::state::Proof;
+use stillframe_replay::state::{Proof, cut_state};
 use stillframe_replay::value::rfc3339;
 use stillframe_replay::{escape, exit, open};
 
 pub(super) fn run(options: &cli::Verify) -> Result<u8, Failure> {
     let path = &options.bundle.path;
     let file = open::source(path)?;
-    let mut proof = Proof::default();
+    let mut proof = Bundle::open(&file)
+        .ok()
+        .and_then(|mut bundle| {
+            let first = bundle.slices().first()?.number;
+            Some(Proof::before(first, cut_state(&mut bundle)?))
+        })
+        .unwrap_or_default();
     let report = verify(&file, |slice| proof.slice(slice)).map_err(|error| open::not_read(path, error))?;
-    let anchors = Bundle::open(&file)
-        .map(|bundle| bundle.anchors().clone())
+    let (anchors, gaps) = Bundle::open(&file)
+        .map(|bundle| (bundle.anchors().clone(), bundle.gaps().to_vec()))
         .unwrap_or_default();
     let mut out = Output::stdout();
     let mut code = exit::DONE;
@@ -49,6 +55,13 @@ pub(super) fn run(options: &cli::Verify) -> Result<u8, Failure> {
             }
         )?,
         None => writeln!(out, "valid up to no slice")?,
+    }
+    for gap in gaps.iter().filter(|gap| gap.is_hole()) {
+        let text = format!(
+            "hole: {} events from {} on are not in this bundle: it was salvaged",
+            gap.events, gap.first
+        );
+        writeln!(out, "{text}")?;
     }
     out.finish()?;
     Ok(code)

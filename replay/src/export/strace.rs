@@ -4,9 +4,9 @@
 //! slices that can't be read) is written like its signal lines, `--- … ---`, which every reader of its text passes over.
 
 use super::Exported;
+use crate::call::Names;
 use crate::timeline::{Damage, Item, Range, Timeline};
 use crate::view::Context;
-use crate::call::Names;
 use crate::{call, escape, render, state};
 use std::io::{self, Read, Seek, Write};
 use std::ops::ControlFlow;

@@ -10,7 +10,7 @@ use stillframe_format::event::Event;
 #[derive(Debug)]
 pub struct Cursor<R> {
     timeline: Timeline<R>,
-    /// The number of the event it stands on; 0 before the first, one more than the last behind it.
+    /// The number of the event it stands on; one less than the first before it, one more than the last behind it.
     at: u64,
 }
 
@@ -31,7 +31,8 @@ impl<R: Read + Seek> Cursor<R> {
     /// A cursor before the first event.
     #[must_use]
     pub fn new(timeline: Timeline<R>) -> Self {
-        Self { timeline, at: 0 }
+        let at = timeline.first().saturating_sub(1);
+        Self { timeline, at }
     }
 
     /// The timeline it moves on.
@@ -45,7 +46,7 @@ impl<R: Read + Seek> Cursor<R> {
         &mut self.timeline
     }
 
-    /// The number of the event it stands on; 0 before the first, one more than the last behind it.
+    /// The number of the event it stands on; one less than the first before it, one more than the last behind it.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.at
@@ -53,7 +54,7 @@ impl<R: Read + Seek> Cursor<R> {
 
     /// What it stands on.
     pub fn here(&mut self) -> Step<'_> {
-        if self.at == 0 {
+        if self.at < self.timeline.first() {
             return Step::Start;
         }
         let (at, found) = (self.at, self.timeline.slice_of(self.at));
@@ -85,6 +86,7 @@ impl<R: Read + Seek> Cursor<R> {
             Some((first, _)) => first.saturating_sub(1),
             None => self.at.saturating_sub(1),
         };
+        self.at = self.at.max(self.timeline.first().saturating_sub(1));
         self.here()
     }
 
@@ -92,7 +94,9 @@ impl<R: Read + Seek> Cursor<R> {
     /// the start lead.
     pub fn seek(&mut self, place: Place) -> Step<'_> {
         self.at = match place {
-            Place::Event(num) => num.min(self.timeline.total().saturating_add(1)),
+            Place::Event(num) => num
+                .max(self.timeline.first().saturating_sub(1))
+                .min(self.timeline.total().saturating_add(1)),
             Place::Time(time) => self.first_from(time),
         };
         self.here()

@@ -10,8 +10,10 @@ use std::process::Command;
 /// Package, and what the tests use it for.
 const PACKAGES: &[(&str, &str)] = &[
     ("blktrace", "blkparse reads the exported block traces"),
+    ("btrfs-progs", "a file system with quotas that root is not above"),
     ("busybox-static", "the images are made of it"),
     ("clang-16", "rebuilds the BPF object"),
+    ("curl", "asks the engine as another client"),
     ("docker.io", "the container engine"),
     ("e2fsprogs", "file systems on loop devices"),
     ("fio", "block load; reads exported block traces"),

@@ -10,11 +10,11 @@ const CURSOR_LIMIT: usize = 1_024;
 
 /// What is read of an entry: journald's own stamps, not those that its writer claims (`_SOURCE_*`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Stamps {
+pub(crate) struct Stamps {
     /// Its place in the journal.
-    pub(super) cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
     /// Nanoseconds of realtime.
-    pub(super) realtime: Option<i64>,
+    pub(crate) realtime: Option<i64>,
     /// Nanoseconds of `CLOCK_MONOTONIC` of the boot it was made under.
     monotonic: Option<u64>,
     /// 32 hexadecimal digits.
@@ -24,7 +24,7 @@ pub(super) struct Stamps {
 impl Stamps {
     /// Reads the lines at the beginning of an entry, which may be cut: journalctl writes the stamps first
     /// (`output_export`, src/shared/logs-show.c, systemd v252).
-    pub(super) fn parse(entry: &[u8]) -> Self {
+    pub(crate) fn parse(entry: &[u8]) -> Self {
         let mut stamps = Self::default();
         for line in entry.split(|byte| *byte == b'\n') {
             let Some((name, value)) = std::str::from_utf8(line)
@@ -53,7 +53,7 @@ impl Stamps {
 
     /// When the entry was made, never later than the anchor: by the monotonic stamp when that is of this boot, else
     /// by the wall clock. What was made under another boot, before this one's zero, is at zero.
-    pub(super) fn time(&self, boot: &str, anchor: &Anchor) -> BootTime {
+    pub(crate) fn time(&self, boot: &str, anchor: &Anchor) -> BootTime {
         let is_now = self.boot.as_deref().is_some_and(|other| other == boot);
         let time = match (self.monotonic, self.realtime) {
             (Some(monotonic), _) if is_now => anchor.boottime_at_monotonic(monotonic),
@@ -68,7 +68,7 @@ impl Stamps {
 ///
 /// Each reading is off by a little, so entries of one microsecond that are read apart would change places.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Steady {
+pub(crate) struct Steady {
     /// Boottime less monotonic, and the reading's error.
     distance: Option<(u64, u64)>,
 }
@@ -78,7 +78,7 @@ const SUSPEND: u64 = 1_000;
 
 impl Steady {
     /// The reading, made to agree with those before it.
-    pub(super) fn anchor(&mut self, now: Anchor) -> Anchor {
+    pub(crate) fn anchor(&mut self, now: Anchor) -> Anchor {
         let distance = now.boottime.0.saturating_sub(now.monotonic);
         let kept = self
             .distance
@@ -99,17 +99,17 @@ fn is_cursor(text: &str) -> bool {
 
 /// An entry, or the loss of one that is too large.
 #[derive(Debug)]
-pub(super) struct Read {
-    pub(super) draft: Draft,
-    pub(super) cursor: Option<String>,
+pub(crate) struct Read {
+    pub(crate) draft: Draft,
+    pub(crate) cursor: Option<String>,
     /// Bytes that are kept of it.
-    pub(super) length: usize,
-    pub(super) is_loss: bool,
+    pub(crate) length: usize,
+    pub(crate) is_loss: bool,
 }
 
 /// The entries of one run of journalctl.
 #[derive(Debug)]
-pub(super) struct Entries {
+pub(crate) struct Entries {
     splitter: Splitter,
     boot: String,
     /// The entry to begin behind. journalctl begins with it, if the journal still has it.
@@ -117,7 +117,7 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    pub(super) fn new(boot: &str, seen: Option<String>) -> Self {
+    pub(crate) fn new(boot: &str, seen: Option<String>) -> Self {
         Self::with_splitter(Splitter::default(), boot, seen)
     }
 
@@ -130,7 +130,7 @@ impl Entries {
     }
 
     /// Takes what was read when the clocks showed `anchor`.
-    pub(super) fn read(&mut self, bytes: &[u8], anchor: &Anchor) -> Vec<Read> {
+    pub(crate) fn read(&mut self, bytes: &[u8], anchor: &Anchor) -> Vec<Read> {
         let mut found = Vec::new();
         let (boot, seen) = (&self.boot, &mut self.seen);
         self.splitter.push(bytes, |split| {
@@ -163,7 +163,7 @@ impl Entries {
     }
 }
 
-pub(super) fn loss(cause: &str, count: u64, from: BootTime, to: BootTime) -> Body {
+pub(crate) fn loss(cause: &str, count: u64, from: BootTime, to: BootTime) -> Body {
     Body::Loss(Loss {
         stream: Stream::Journal,
         cause: cause.to_owned(),

@@ -8,7 +8,7 @@
 use stillframe_format::event::LogStream;
 
 /// Bytes that are kept of a piece. The engine itself cuts lines into pieces of 16 KiB.
-pub(super) const PIECE_LIMIT: usize = 1 << 20;
+pub(crate) const PIECE_LIMIT: usize = 1 << 20;
 /// Where the engine cuts a long line (`defaultBufSize`, daemon/logger/copier.go, moby 20.10).
 const ENGINE_CUT: usize = 16 << 10;
 const HEADER: usize = 8;
@@ -17,7 +17,7 @@ const STAMP_LIMIT: usize = 35;
 
 /// What a piece is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// The container's.
     Output(LogStream),
     /// The engine's own word on why it can't go on.
@@ -26,24 +26,24 @@ pub(super) enum Kind {
 
 /// A piece of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
-    pub(super) kind: Kind,
+pub(crate) struct Piece {
+    pub(crate) kind: Kind,
     /// Nanoseconds of realtime; the engine's errors have none.
-    pub(super) stamp: Option<i64>,
+    pub(crate) stamp: Option<i64>,
     /// Without the stamp; the line end included, if there is one.
-    pub(super) bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// Bytes that were cut off at the limit.
-    pub(super) cut: u64,
+    pub(crate) cut: u64,
 }
 
 /// The reply is not what it should be: from here on it can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("its reply is no multiplexed stream")]
-pub(super) struct NoFrame;
+pub(crate) struct NoFrame;
 
 /// Takes a reply apart, however it is cut.
 #[derive(Debug)]
-pub(super) struct Decoder {
+pub(crate) struct Decoder {
     limit: usize,
     /// Of the piece at hand, at most the limit.
     piece: Vec<u8>,
@@ -66,7 +66,7 @@ const HEADER_BEGIN: State = State::Header {
 
 impl Decoder {
     /// For a container with a terminal, or without.
-    pub(super) fn new(tty: bool) -> Self {
+    pub(crate) fn new(tty: bool) -> Self {
         Self::with_limit(tty, PIECE_LIMIT)
     }
 
@@ -80,7 +80,7 @@ impl Decoder {
     }
 
     /// Takes the next bytes and hands every piece that they end to `found`.
-    pub(super) fn push(&mut self, mut bytes: &[u8], mut found: impl FnMut(Piece)) -> Result<(), NoFrame> {
+    pub(crate) fn push(&mut self, mut bytes: &[u8], mut found: impl FnMut(Piece)) -> Result<(), NoFrame> {
         while let Some(first) = bytes.first().copied() {
             let taken = match &mut self.state {
                 State::Broken => return Err(NoFrame),
@@ -123,7 +123,7 @@ impl Decoder {
 
     /// The reply has ended: what a terminal wrote without a line end is a piece as well. What is left of a frame is
     /// none: it comes whole when the reply is asked for again.
-    pub(super) fn finish(&mut self, mut found: impl FnMut(Piece)) {
+    pub(crate) fn finish(&mut self, mut found: impl FnMut(Piece)) {
         if matches!(self.state, State::Raw) && !self.piece.is_empty() {
             self.raw_line(&mut found);
         }
@@ -221,7 +221,7 @@ fn split_stamp(bytes: &[u8]) -> Option<(i64, &[u8])> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 

@@ -123,7 +123,10 @@ fn ops(abi: Abi, call: &Call) -> Vec<Op> {
     }
     match call.name {
         // The first message of several.
-        "sendmmsg" => ops.extend([op(MSG_NAME, 1, 0, ArgKind::Sockaddr), op(MSG_DATA, 1, 0, ArgKind::Buffer)]),
+        "sendmmsg" => ops.extend([
+            op(MSG_NAME, 1, 0, ArgKind::Sockaddr),
+            op(MSG_DATA, 1, 0, ArgKind::Buffer),
+        ]),
         "recvmmsg" | "recvmmsg_time64" => ops.extend([
             op(MSG_NAME, 1, 0, ArgKind::Sockaddr).if_ok(),
             op(MSG_DATA, 1, 0, ArgKind::Buffer).if_ok(),
@@ -220,8 +223,16 @@ mod tests {
             for (number, call) in abi::all(abi) {
                 let ops = ops(abi, call);
                 assert!(ops.len() <= wire::OPS, "{}: {} captures", call.name, ops.len());
-                assert!(ops.iter().all(|op| usize::from(op.arg) < call.args.len()), "{}", call.name);
-                assert!(ops.is_empty() || number < wire::RULES, "{}: {number} has no rule", call.name);
+                assert!(
+                    ops.iter().all(|op| usize::from(op.arg) < call.args.len()),
+                    "{}",
+                    call.name
+                );
+                assert!(
+                    ops.is_empty() || number < wire::RULES,
+                    "{}: {number} has no rule",
+                    call.name
+                );
                 for op in &ops {
                     seen.insert(op.how & !IF_OK);
                     assert_eq!(op.arg & 7, op.arg);

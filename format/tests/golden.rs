@@ -1,0 +1,282 @@
+//! Bundles that were written once: every later reader gives them the same digest, and the bad ones the same words.
+//!
+//! `cargo test -p stillframe-format --test golden -- --ignored regenerate` writes those of the version at hand anew. What
+//! stands in a folder of an older version is never written again.
+#![allow(
+    missing_docs,
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+
+#[path = "fixture/bundle.rs"]
+mod fixture;
+
+use fixture::*;
+use std::fs;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use stillframe_format::cut::{Cut, cut};
+use stillframe_format::digest::EventDigest;
+use stillframe_format::event::{Body, ClockStep, Draft, Stream};
+use stillframe_format::header::{End, Tool};
+use stillframe_format::reader::Bundle;
+use stillframe_format::salvage::salvage;
+use stillframe_format::slice::{SliceContent, runs, seal};
+use stillframe_format::state::State;
+use stillframe_format::stream::Names;
+use stillframe_format::verify::{Trouble, verify};
+use stillframe_format::writer::Writer;
+use stillframe_format::{BootTime, layout};
+
+const SUFFIX: &str = ".capture.tar.zst";
+/// The largest file that is worth keeping.
+const LARGEST: usize = 20 << 10;
+
+fn testdata() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
+}
+
+/// Name and bytes of the bundles in a folder.
+fn bundles(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found: Vec<(String, Vec<u8>)> = fs::read_dir(folder)
+        .unwrap()
+        .filter_map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?.to_owned();
+            Some((name, fs::read(&path).unwrap()))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// What is pinned of a good bundle: how much there is, and the digest of it.
+fn told(bytes: &[u8]) -> String {
+    let mut bundle = Bundle::open(Cursor::new(bytes)).unwrap();
+    let mut digest = EventDigest::default();
+    let mut holes = 0;
+    for index in 0..bundle.slices().len() {
+        if bundle.slices()[index].missing > 0 {
+            holes += 1;
+            continue;
+        }
+        bundle
+            .slice(index)
+            .unwrap()
+            .events
+            .iter()
+            .for_each(|event| digest.add(event));
+    }
+    let state = if bundle.condition().is_complete() {
+        "complete"
+    } else {
+        "cut"
+    };
+    format!(
+        "{state}, {} slices, {} events from {} on, {holes} holes\n{}\n",
+        bundle.slices().len() - holes,
+        digest.events(),
+        bundle.first_event(),
+        digest.finish()
+    )
+}
+
+/// What is said of a bad bundle.
+fn said(bytes: &[u8]) -> String {
+    match verify(Cursor::new(bytes), |_| None) {
+        Err(error) => format!("{error}\n"),
+        Ok(report) => report
+            .findings
+            .iter()
+            .map(|finding| {
+                let word = match finding.trouble {
+                    Trouble::Damaged => "damaged",
+                    Trouble::Inconsistent => "inconsistent",
+                };
+                let end = finding.offset + finding.len;
+                format!("bytes {} to {end}: {word}: {}\n", finding.offset, finding.problem)
+            })
+            .collect(),
+    }
+}
+
+#[test]
+fn old_bundles_keep_their_digest() {
+    let mut count = 0;
+    for version in fs::read_dir(testdata().join("good")).unwrap() {
+        let folder = version.unwrap().path();
+        for (name, bytes) in bundles(&folder) {
+            assert!(bytes.len() < LARGEST, "{name} is too large to be kept");
+            let expected = fs::read_to_string(folder.join(format!("{name}.digest"))).unwrap();
+            assert_eq!(told(&bytes), expected, "{}", folder.join(name).display());
+            count += 1;
+        }
+    }
+    assert!(count >= 5, "{count}");
+}
+
+#[test]
+fn good_bundles_are_sound() {
+    for (name, bytes) in bundles(&testdata().join("good/1.0")) {
+        let findings = verify(Cursor::new(&bytes), |_| None).unwrap().findings;
+        if name == "cut-off" {
+            assert_eq!(said(&bytes).lines().count(), 1, "{}", said(&bytes));
+        } else {
+            assert_eq!(findings, [], "{name}");
+        }
+    }
+}
+
+#[test]
+fn bad_bundles_keep_their_text() {
+    let folder = testdata().join("bad");
+    let found = bundles(&folder);
+    assert!(found.len() >= 8, "{}", found.len());
+    for (name, bytes) in found {
+        let expected = fs::read_to_string(folder.join(format!("{name}.error"))).unwrap();
+        assert_eq!(said(&bytes), expected, "{name}");
+        assert!(!expected.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn golden_bundles_hold_what_they_are_named_for() {
+    let good = bundles(&testdata().join("good").join(format!(
+        "{}.{}",
+        layout::FORMAT_MAJOR,
+        layout::FORMAT_MINOR
+    )));
+    let names: Vec<&str> = good.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["cut", "cut-off", "late-and-clock-steps", "salvaged", "streams"]
+    );
+    let opened = |name: &str| {
+        let (_, bytes) = good.iter().find(|(found, _)| found == name).unwrap();
+        Bundle::open(Cursor::new(bytes.clone())).unwrap()
+    };
+    let counts = opened("streams").end().unwrap().counts.clone();
+    assert!(
+        Stream::ALL
+            .iter()
+            .all(|stream| counts.contains_key(stream.name())),
+        "{counts:?}"
+    );
+    assert!(opened("cut").first_event() > 1);
+    assert!(opened("salvaged").slices().iter().any(|slice| slice.missing > 0));
+    assert!(!opened("cut-off").condition().is_complete());
+    let mut late = opened("late-and-clock-steps");
+    let events = late.slice(1).unwrap().events;
+    assert!(events.iter().any(|event| event.late) && events.iter().any(|event| !event.late));
+}
+
+fn tool() -> Tool {
+    Tool {
+        name: "golden".into(),
+        version: "1".into(),
+        sha256: String::new(),
+    }
+}
+
+/// Two slices; the second holds events from before its time, and both a step of the wall clock.
+fn late() -> Vec<u8> {
+    let mut writer = Writer::begin(Vec::new(), &header(), 3).unwrap();
+    writer.start(Vec::new(), BootTime(1_000)).unwrap();
+    for number in 1..=2u32 {
+        let base = u64::from(number) * 1_000;
+        let mut stepped = anchor(base + 300);
+        stepped.realtime += [7_200_000_000_000, -5_000_000_000][number as usize - 1];
+        let mut content = SliceContent {
+            syscalls: calls(if number == 1 { base } else { base - 200 }, 30),
+            drafts: vec![Draft {
+                time: BootTime(base + 300),
+                cpu: 0,
+                body: Body::Clock(ClockStep {
+                    delta: stepped.realtime - anchor(base + 300).realtime,
+                }),
+            }],
+            anchors: vec![anchor(base), stepped],
+            from: BootTime(base),
+            to: BootTime(base + 1_000),
+            ..SliceContent::default()
+        };
+        content.sort();
+        let sealed = seal(number, &content, &runs(&content), &Names::default(), None).unwrap();
+        writer.slice(sealed).unwrap();
+    }
+    writer.finish(Vec::new(), End::default()).unwrap()
+}
+
+#[test]
+#[ignore = "writes the files that the other tests read"]
+fn regenerate() {
+    let version = format!("{}.{}", layout::FORMAT_MAJOR, layout::FORMAT_MINOR);
+    let (good, bad) = (testdata().join("good").join(version), testdata().join("bad"));
+    fs::create_dir_all(&good).unwrap();
+    fs::create_dir_all(&bad).unwrap();
+    let small = bundle(3, 4);
+    let infos = Bundle::open(Cursor::new(&small)).unwrap().slices().to_vec();
+    let bent = |at: usize| {
+        let mut bent = small.clone();
+        bent[at] ^= 0x08;
+        bent
+    };
+    let within = |slice: usize| infos[slice].offset as usize + 40;
+    let part = Cut {
+        slices: 1..=2,
+        state: Some(State::default().encode(layout::START_STATE).unwrap()),
+        tool: tool(),
+    };
+    let cut = cut(&mut Bundle::open(Cursor::new(&small)).unwrap(), &part, Vec::new()).unwrap();
+    let (salvaged, _) = salvage(Cursor::new(bent(within(1))), &tool(), Vec::new()).unwrap();
+    for (name, bytes) in [
+        ("streams", bundle(1, 12)),
+        ("late-and-clock-steps", late()),
+        ("cut-off", small[..within(2)].to_vec()),
+        ("cut", cut),
+        ("salvaged", salvaged),
+    ] {
+        fs::write(good.join(format!("{name}{SUFFIX}")), &bytes).unwrap();
+        fs::write(good.join(format!("{name}.digest")), told(&bytes)).unwrap();
+    }
+
+    let whole = small.len();
+    let mut newer = header();
+    newer.format.major = 2;
+    newer.tool.version = "9.1.0".into();
+    let mut feature = header();
+    feature.format.requires.push("colours".into());
+    feature.tool.version = "1.4.0".into();
+    let only_header = |header| Writer::begin(Vec::new(), &header, 3).unwrap().into_output();
+    // Slice 2 twice, instead of slices 2 and 3: well formed, and wrong.
+    let (second, third) = (&infos[1], &infos[2]);
+    let piece = |from: u64, to: u64| &small[from as usize..to as usize];
+    let repeated = [
+        piece(0, third.offset),
+        piece(second.offset, second.offset + second.len),
+        piece(third.offset + third.len, whole as u64),
+    ]
+    .concat();
+    let missing = [piece(0, second.offset), piece(third.offset, whole as u64)].concat();
+    for (name, bytes) in [
+        ("empty", Vec::new()),
+        ("zip", b"PK\x03\x04 a stranger".to_vec()),
+        ("newer-version", only_header(newer)),
+        ("unknown-feature", only_header(feature)),
+        ("flipped-byte", bent(within(1))),
+        ("flipped-header", bent(30)),
+        ("flipped-seek-table", bent(whole - 9)),
+        ("cut-in-slice", small[..within(2)].to_vec()),
+        ("cut-after-end", small[..whole - 100].to_vec()),
+        ("data-after-end", [small.as_slice(), b"more"].concat()),
+        ("slice-missing", missing),
+        ("slice-repeated", repeated),
+    ] {
+        fs::write(bad.join(format!("{name}{SUFFIX}")), &bytes).unwrap();
+        fs::write(bad.join(format!("{name}.error")), said(&bytes)).unwrap();
+    }
+}

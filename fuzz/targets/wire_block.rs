@@ -1,0 +1,4 @@
+//! What capture reads: see `stillframe_capture::fuzzing::block`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| stillframe_capture::fuzzing::block(bytes));
