@@ -12,6 +12,7 @@ mod fold;
 mod seek;
 mod start;
 
+pub use seek::Until;
 pub use start::Start;
 
 use crate::cbor;
@@ -200,6 +201,13 @@ impl State {
                 file: self.files.get(&descriptor.file)?,
             })
         })
+    }
+
+    /// What a descriptor of a process refers to.
+    #[must_use]
+    pub fn descriptor_name(&self, pid: u32, fd: i32) -> Option<&DescriptorName> {
+        let file = self.file_of(pid, fd)?;
+        self.files.get(&file).map(|file| file.name.as_ref())
     }
 
     /// Sockets that processes hold, then those of the start that nobody known holds.

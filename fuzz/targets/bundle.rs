@@ -3,7 +3,7 @@
 
 use std::io::Cursor;
 use stillframe_format::reader::{Bundle, Streams};
-use stillframe_format::state::State;
+use stillframe_format::state::{State, Until};
 use stillframe_format::verify::verify;
 use stillframe_fuzz::bundle;
 use stillframe_replay::{info, open, state};
@@ -43,7 +43,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
                 .for_each(|event| one.apply(event.time, &event.body));
             let mut other = State::default();
             let last = other
-                .apply_part(part, |_, _| false)
+                .apply_part(part, Until::End)
                 .expect("columns are refused of what was decoded");
             assert_eq!(
                 last.max(1),

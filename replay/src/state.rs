@@ -18,7 +18,7 @@ use stillframe_format::layout::{START_STATE, STATE, slice_member};
 use stillframe_format::ledger::SliceInfo;
 use stillframe_format::reader::{Bundle, Slice, Streams};
 use stillframe_format::snapshot::{DescriptorInfo, MountInfo, ProcessInfo, SocketInfo};
-use stillframe_format::state::{Start, State};
+use stillframe_format::state::{Start, State, Until};
 
 /// A state, and where it holds.
 #[derive(Debug)]
@@ -63,10 +63,12 @@ pub fn at<R: Read + Seek>(timeline: &mut Timeline<R>, place: Place) -> Found {
         |bytes| bytes.open(streams(bytes.info())),
         |info, part| {
             let folded = part.and_then(|part| {
-                found.state.apply_part(&part, |num, time| match place {
-                    Place::Event(last) => num > last,
-                    Place::Time(last) => time > last,
-                })
+                let until = match place {
+                    _ if info.number != last_number => Until::End,
+                    Place::Event(num) => Until::Event(num),
+                    Place::Time(time) => Until::Time(time),
+                };
+                found.state.apply_part(&part, until)
             });
             match folded {
                 Ok(after) => found.after = after,
@@ -94,7 +96,7 @@ fn slices_before<R: Read + Seek>(timeline: &Timeline<R>, count: usize) -> u32 {
 }
 
 /// What a slice that cannot be read means for a state: calls and process events may be missing.
-fn hole(damage: &Damage) -> Body {
+pub(crate) fn hole(damage: &Damage) -> Body {
     Body::Loss(Loss {
         stream: Stream::Syscall,
         cause: "damaged".to_owned(),

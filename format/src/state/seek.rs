@@ -10,6 +10,27 @@ use crate::reader::{SlicePart, Streams};
 use crate::stream::{Stored, SyscallColumns};
 use std::collections::HashMap;
 
+/// How far to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Over everything.
+    End,
+    /// Up to the event of this number, and over it.
+    Event(u64),
+    /// Up to the first event that is later.
+    Time(BootTime),
+}
+
+impl Until {
+    fn is_before(self, num: u64, time: impl FnOnce() -> BootTime) -> bool {
+        match self {
+            Self::End => false,
+            Self::Event(last) => num > last,
+            Self::Time(last) => time() > last,
+        }
+    }
+}
+
 impl State {
     /// The streams that the state is made of.
     #[must_use]
@@ -19,21 +40,17 @@ impl State {
             .collect()
     }
 
-    /// Goes over a slice, event by event, up to the first one that `stop` says is too late (it is given number and
-    /// time). Gives the number of the last event that it went over.
+    /// Goes over a slice, event by event, up to the first one that is behind `until`. Gives the number of the last event
+    /// that it went over.
     ///
-    /// The part must have [`State::streams`]. Of other streams that it does not have `stop` hears nothing; where it
-    /// matters at which of them to stop, the part has to be one of [`Streams::TIMES`].
+    /// The part must have [`State::streams`]. Events of other streams that it does not have are never behind a moment;
+    /// where it matters at which of them to stop, the part has to be one of [`Streams::TIMES`].
     ///
     /// It gives what [`State::apply`] over the slice's events gives.
     ///
     /// # Errors
     /// [`ReadError`] when the slice can't be read; then the state is as it was.
-    pub fn apply_part(
-        &mut self,
-        part: &SlicePart,
-        mut stop: impl FnMut(u64, BootTime) -> bool,
-    ) -> Result<u64, ReadError> {
+    pub fn apply_part(&mut self, part: &SlicePart, until: Until) -> Result<u64, ReadError> {
         let segment = part.segment(Stream::Syscall)?;
         let calls = segment.as_ref().map(|segment| part.calls(segment)).transpose()?;
         let mut others: HashMap<Stream, std::vec::IntoIter<Stored>> = HashMap::new();
@@ -52,7 +69,7 @@ impl State {
             match run.stream {
                 Stream::Syscall => {
                     for _ in 0..run.count {
-                        if stop(num.saturating_add(1), walk.time()) {
+                        if until.is_before(num.saturating_add(1), || walk.time()) {
                             return Ok(num);
                         }
                         walk.step(self);
@@ -65,7 +82,7 @@ impl State {
                             .by_ref()
                             .take(usize::try_from(run.count).unwrap_or(usize::MAX))
                         {
-                            if stop(num.saturating_add(1), stored.time) {
+                            if until.is_before(num.saturating_add(1), || stored.time) {
                                 return Ok(num);
                             }
                             self.apply(stored.time, &stored.body);
@@ -82,7 +99,7 @@ impl State {
                             .by_ref()
                             .take(usize::try_from(run.count).unwrap_or(usize::MAX))
                         {
-                            if stop(num.saturating_add(1), BootTime(time)) {
+                            if until.is_before(num.saturating_add(1), || BootTime(time)) {
                                 return Ok(num);
                             }
                             num = num.saturating_add(1);
