@@ -114,6 +114,15 @@ SF_SIZE(sf_capture, 16);
 #define SF_OP_MSG_DATA_RET 10
 #define SF_OP_FIXED 11 /* `len`: the number of bytes */
 #define SF_OP_EXEC_NAME 12
+#define SF_OP_EXEC_ARGV 13
+#define SF_OP_EXEC_ENVP 14   /* how many strings, as a u32 */
+#define SF_OP_ARRAY 15       /* `len`: the argument that holds the count (6: the result), and 8 times a quarter of an element's size */
+#define SF_OP_BITS 16        /* `len`: the argument that holds the number of bits */
+#define SF_OP_MSG 17         /* a struct msghdr, then its iovecs, at most SF_MSG_IOVECS, then its control bytes */
+#define SF_OP_BUFFER_PTR 18  /* `len`: the argument that points to the length, a u32 */
+#define SF_OP_FUTEX 19       /* the timeout of a futex operation that has one */
+#define SF_OP_FCNTL 20       /* the struct flock of a command that takes one */
+#define SF_OP_IOCTL 21       /* as long as the request says */
 /* or-ed to it: only when the call did not fail */
 #define SF_OP_IF_OK 0x80
 
@@ -125,13 +134,13 @@ struct sf_op {
 };
 SF_SIZE(sf_op, 4);
 
-#define SF_OPS 3
+#define SF_OPS 7
 struct sf_rule {
 	struct sf_op ops[SF_OPS];
 	u32 count;
 };
-SF_OFFSET(sf_rule, count, 12);
-SF_SIZE(sf_rule, 16);
+SF_OFFSET(sf_rule, count, 28);
+SF_SIZE(sf_rule, 32);
 
 /* Calls of one table that can have a rule: numbers 0 to 511; i386 follows x86-64 in the map. */
 #define SF_RULES 512
@@ -140,6 +149,13 @@ SF_SIZE(sf_rule, 16);
 #define SF_PATH_MAX 4096
 #define SF_DATA_MAX 4096
 #define SF_SOCKADDR_MAX 128
+#define SF_FIXED_MAX 256
+#define SF_ARRAY_MAX 512
+#define SF_MSG_IOVECS 8
+#define SF_CONTROL_MAX 128
+#define SF_ARGV_MAX 3840
+#define SF_ARGV_STRINGS 128
+#define SF_ENVP_STRINGS 512
 
 /* sf_group.mode: what the keys of the `groups` map are. */
 #define SF_GROUP_CGROUP2 1 /* id of a cgroup2 folder, whose descendants belong too */

@@ -28,11 +28,17 @@ struct thread {
 	u32 reserved;
 };
 
+/* What an execve was given, read while the old memory is there. */
 struct exec_name {
 	u32 len;
 	u32 status;
 	u64 original;
+	u32 argv_len;
+	u32 argv_status;
+	u32 envp_count;
+	u32 envp_status;
 	char bytes[SF_PATH_MAX + 8];
+	char argv[SF_ARGV_MAX];
 };
 
 /* Off is at most 0x3fff; after it a capture's header and SF_PATH_MAX bytes must fit. */
@@ -45,7 +51,9 @@ struct scratch {
 	u32 off;
 	u32 compat;
 	u32 count;
-	u32 reserved;
+	u32 nr;
+	u32 list_len; /* what `gather` found */
+	u32 list_status;
 	u8 bytes[BYTES];
 };
 
@@ -316,20 +324,61 @@ struct message {
 	u32 pad;
 	u64 iov;
 	u64 iovlen;
+	u64 control;
+	u64 controllen;
+	u64 flags;
 };
 
 INLINE long read_message(struct scratch *s, u64 from, struct message *message)
 {
 	if (s->compat) {
-		u32 words[4];
+		u32 words[7];
 		long error = read_user(words, sizeof(words), (void *)from);
 		message->name = words[0];
 		message->namelen = words[1];
 		message->iov = words[2];
 		message->iovlen = words[3];
+		message->control = words[4];
+		message->controllen = words[5];
 		return error;
 	}
 	return read_user(message, sizeof(*message), (void *)from);
+}
+
+/* The structure, its iovecs, its control bytes: one after the other, as they lie in memory. */
+INLINE void capture_message(struct scratch *s, u8 arg, u8 kind, u64 from)
+{
+	u32 off = s->off, at, n, entry = s->compat ? 8 : 16;
+	u32 head = s->compat ? 28 : 56;
+	struct message message = {};
+	if (!from)
+		return;
+	if (read_message(s, from, &message) || read_user(AT(s, off), 56, (void *)from)) {
+		/* The last bytes of a short one may lie behind what is mapped. */
+		if (!s->compat || read_user(AT(s, off), 28, (void *)from)) {
+			capture_header(s, off, arg, kind, SF_AT_EXIT, SF_FAILED, 0, EFAULT);
+			return;
+		}
+	}
+	at = head;
+	n = bounded(message.iovlen, SF_MSG_IOVECS) * entry;
+	if (n > 0 && n <= SF_MSG_IOVECS * 16) {
+		if (read_user(AT(s, off) + (at & 63), n, (void *)message.iov))
+			goto cut;
+		at += n;
+	}
+	n = bounded(message.controllen, SF_CONTROL_MAX);
+	if (message.control && n > 0 && n <= SF_CONTROL_MAX) {
+		if (read_user(AT(s, off) + (at & 255), n, (void *)message.control))
+			goto cut;
+		at += n;
+	}
+	if (message.iovlen <= SF_MSG_IOVECS && message.controllen <= SF_CONTROL_MAX) {
+		capture_header(s, off, arg, kind, SF_AT_EXIT, SF_WHOLE, at & 511, 0);
+		return;
+	}
+cut:
+	capture_header(s, off, arg, kind, SF_AT_EXIT, SF_TRUNCATED, at & 511, 0);
 }
 
 INLINE void capture_sockaddr(struct scratch *s, u8 arg, u64 from, u32 length)
@@ -337,6 +386,78 @@ INLINE void capture_sockaddr(struct scratch *s, u8 arg, u64 from, u32 length)
 	if (!from || !length || length > 0x7fffffff)
 		return;
 	capture_bytes(s, arg, SF_KIND_SOCKADDR, from, length, SF_SOCKADDR_MAX);
+}
+
+/* Bytes behind an ioctl request that says how many: in its own bits, or, of the old ones, in its name. */
+INLINE u32 ioctl_size(u32 request)
+{
+	switch (request) {
+	case 0x5401: case 0x5402: case 0x5403: case 0x5404: /* TCGETS, TCSETS, TCSETSW, TCSETSF: struct termios */
+		return 36;
+	case 0x5413: case 0x5414: /* TIOCGWINSZ, TIOCSWINSZ: struct winsize */
+		return 8;
+	case 0x540f: case 0x5410: case 0x541b: case 0x5421: /* TIOCGPGRP, TIOCSPGRP, FIONREAD, FIONBIO: int */
+		return 4;
+	}
+	return request >> 30 ? request >> 16 & 0x3fff : 0;
+}
+
+/* An array of pointers to strings: the strings, each with its NUL, at `s->off`. */
+__attribute__((noinline)) int gather(struct scratch *s, u64 from)
+{
+	u32 at = 0;
+	if (!s)
+		return 0;
+	s->list_len = 0;
+	s->list_status = SF_WHOLE;
+	for (u32 i = 0; i <= SF_ARGV_STRINGS; i++) {
+		u64 string = 0;
+		u32 room = bounded(SF_ARGV_MAX - at, SF_ARGV_MAX);
+		long n;
+		if (s->compat ? read_user(&string, 4, (void *)(from + i * 4)) : read_user(&string, 8, (void *)(from + i * 8))) {
+			s->list_status = at ? SF_TRUNCATED : SF_FAILED;
+			break;
+		}
+		if (!string)
+			break;
+		if (i == SF_ARGV_STRINGS || room < 2 || at >= SF_ARGV_MAX) {
+			s->list_status = SF_TRUNCATED;
+			break;
+		}
+		n = read_user_str(AT(s, s->off) + (at & 4095), room, (void *)string);
+		if (n < 0) {
+			s->list_status = at ? SF_TRUNCATED : SF_FAILED;
+			break;
+		}
+		/* One that fills the room has lost its end: it stands without its NUL. */
+		if (n >= room) {
+			at += room - 1;
+			s->list_status = SF_TRUNCATED;
+			break;
+		}
+		at += n;
+	}
+	s->list_len = bounded(at, SF_ARGV_MAX);
+	return 0;
+}
+
+/* How many pointers an array holds before its null pointer; SF_ENVP_STRINGS when there are more. */
+__attribute__((noinline)) int count_pointers(struct scratch *s, u64 from)
+{
+	if (!s)
+		return 0;
+	s->list_status = SF_WHOLE;
+	for (u32 i = 0; i < SF_ENVP_STRINGS; i++) {
+		u64 string = 0;
+		if (s->compat ? read_user(&string, 4, (void *)(from + i * 4)) : read_user(&string, 8, (void *)(from + i * 8))) {
+			s->list_status = SF_FAILED;
+			return 0;
+		}
+		if (!string)
+			return i;
+	}
+	s->list_status = SF_TRUNCATED;
+	return SF_ENVP_STRINGS;
 }
 
 /* Verified once, on its own: one capture of a rule. */
@@ -390,8 +511,50 @@ __attribute__((noinline)) int capture_op(struct scratch *s, u32 packed)
 			capture_segments(s, arg, message.iov, message.iovlen, op == SF_OP_MSG_DATA_RET ? s->ret : ~0ULL);
 		break;
 	case SF_OP_FIXED:
-		capture_bytes(s, arg, kind, from, len_arg, 256);
+		capture_bytes(s, arg, kind, from, len_arg, SF_FIXED_MAX);
 		break;
+	case SF_OP_ARRAY: {
+		u32 holder = len_arg & 7;
+		u64 elements = holder == 6 ? (u64)s->ret : s->args[holder];
+		if (holder == 6 && s->ret < 0)
+			break;
+		/* A count is an int or a size: what is larger than any, the kernel refuses. */
+		capture_bytes(s, arg, kind, from, bounded(elements, 1 << 20) * (u64)(len_arg >> 3) * 4, SF_ARRAY_MAX);
+		break;
+	}
+	case SF_OP_BITS:
+		capture_bytes(s, arg, kind, from, (bounded(count, 1 << 16) + 63) / 64 * 8, SF_ARRAY_MAX);
+		break;
+	case SF_OP_MSG:
+		capture_message(s, arg, kind, from);
+		break;
+	case SF_OP_BUFFER_PTR: {
+		u32 length = 0;
+		if (from && count && !read_user(&length, sizeof(length), (void *)count))
+			capture_bytes(s, arg, kind, from, length, bounded(data_limit, SF_DATA_MAX));
+		break;
+	}
+	case SF_OP_FUTEX: {
+		/* WAIT, LOCK_PI, WAIT_BITSET, WAIT_REQUEUE_PI, LOCK_PI2; of the others it is a number. */
+		u32 futex = s->args[1] & 0x7f;
+		if (futex == 0 || futex == 6 || futex == 9 || futex == 11 || futex == 13)
+			capture_bytes(s, arg, kind, from, len_arg, SF_FIXED_MAX);
+		break;
+	}
+	case SF_OP_FCNTL: {
+		/* F_GETLK, F_SETLK, F_SETLKW, and those of open file descriptions. */
+		u32 command = s->args[1];
+		if ((command >= 5 && command <= 7) || (command >= 36 && command <= 38))
+			capture_bytes(s, arg, kind, from, len_arg, SF_FIXED_MAX);
+		break;
+	}
+	case SF_OP_IOCTL: {
+		u32 size = ioctl_size(s->args[1]);
+		/* What is only read out is not there when the call failed. */
+		if (size && (s->ret >= 0 || s->args[1] >> 30 & 1))
+			capture_bytes(s, arg, kind, from, size, SF_FIXED_MAX);
+		break;
+	}
 	}
 	return 0;
 }
@@ -428,6 +591,28 @@ INLINE int is_exec(u32 nr, u8 abi)
 	return abi ? nr == 11 || nr == 358 : nr == 59 || nr == 322;
 }
 
+INLINE void exec_lists(struct exec_name *name, u64 argv, u64 envp, u8 compat)
+{
+	u32 zero = 0, len;
+	struct scratch *s = map_lookup(&scratches, &zero);
+	name->argv_len = name->envp_count = 0;
+	name->argv_status = name->envp_status = SF_FAILED;
+	if (!s)
+		return;
+	s->compat = compat;
+	s->off = 0;
+	gather(s, argv);
+	len = bounded(s->list_len, SF_ARGV_MAX);
+	name->argv_len = len;
+	name->argv_status = s->list_status;
+	if (len > 0)
+		read_kernel(name->argv, len, AT(s, 0));
+	if (envp) {
+		name->envp_count = count_pointers(s, envp);
+		name->envp_status = s->list_status;
+	}
+}
+
 SEC("tp_btf/sys_enter")
 int call_enter(u64 *ctx)
 {
@@ -453,6 +638,7 @@ int call_enter(u64 *ctx)
 			name->status = n < 0 ? SF_FAILED : n > SF_PATH_MAX ? SF_TRUNCATED : SF_WHOLE;
 			name->original = n < 0 ? -n : 0;
 			name->len = n < 0 ? 0 : n > SF_PATH_MAX ? SF_PATH_MAX : n > 0 ? n - 1 : 0;
+			exec_lists(name, thread->args[(at + 1) & 7], thread->args[(at + 2) & 7], abi);
 		}
 	}
 	thread->enter = ktime_boot();
@@ -475,7 +661,39 @@ INLINE void capture_exec_name(struct scratch *s, struct task_struct *task, u8 ar
 			read_kernel(AT(s, off), len, name->bytes);
 		capture_header(s, off, arg, SF_KIND_PATH, SF_AT_ENTRY, name->status, len, name->original);
 	}
-	task_storage_delete(&exec_names, task);
+}
+
+INLINE void capture_exec_argv(struct scratch *s, struct task_struct *task, u8 arg)
+{
+	struct exec_name *name = task_storage_get(&exec_names, task, 0, 0);
+	u32 off = s->off, len;
+	if (!name || !s->args[arg & 7])
+		return;
+	if (name->argv_status == SF_FAILED && s->ret >= 0) {
+		/* Its pages were not there at entry. The program has them at its start, unless it is a script. */
+		u64 start = task->mm->arg_start, end = task->mm->arg_end;
+		capture_bytes(s, arg, SF_KIND_STRINGS, start, end > start ? end - start : 0, SF_ARGV_MAX);
+		return;
+	}
+	len = bounded(name->argv_len, SF_ARGV_MAX);
+	if (len > 0)
+		read_kernel(AT(s, off), len, name->argv);
+	capture_header(s, off, arg, SF_KIND_STRINGS, SF_AT_ENTRY, name->argv_status, len,
+		       name->argv_status == SF_FAILED ? EFAULT : 0);
+}
+
+/* Values of the environment are not copied: only how many there are. */
+INLINE void capture_exec_envp(struct scratch *s, struct task_struct *task, u8 arg)
+{
+	struct exec_name *name = task_storage_get(&exec_names, task, 0, 0);
+	u32 off = s->off;
+	if (!name || !s->args[arg & 7])
+		return;
+	*(u32 *)AT(s, off) = name->envp_count;
+	if (name->envp_status == SF_FAILED)
+		capture_header(s, off, arg, SF_KIND_STRUCT, SF_AT_ENTRY, SF_FAILED, 0, EFAULT);
+	else
+		capture_header(s, off, arg, SF_KIND_STRUCT, SF_AT_ENTRY, name->envp_status, 4, 0);
 }
 
 SEC("tp_btf/sys_exit")
@@ -531,9 +749,15 @@ int call_exit(u64 *ctx)
 					break;
 				if (op->op == SF_OP_EXEC_NAME)
 					capture_exec_name(s, task, op->arg);
+				else if (op->op == SF_OP_EXEC_ARGV)
+					capture_exec_argv(s, task, op->arg);
+				else if (op->op == SF_OP_EXEC_ENVP)
+					capture_exec_envp(s, task, op->arg);
 				else
 					capture_op(s, op->op | (u32)op->arg << 8 | (u32)op->len << 16 | (u32)op->kind << 24);
 			}
+			if (unlikely(is_exec(nr, abi)))
+				task_storage_delete(&exec_names, task);
 			record->capture_count = s->count;
 			total = s->off;
 			if (total < sizeof(*record) || total > BYTES)

@@ -15,8 +15,9 @@ use crate::source::metrics::MetricsSource;
 use crate::source::packets::{Namespace, NamespaceEntry, PacketConfig, PacketHandle, PacketSource};
 use crate::source::syscalls::{OpenCalls, SyscallConfig, SyscallSource, TargetSet};
 use crate::source::{Outbox, Report, Source, SourceError, Stop};
+use crate::target::Target;
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use stillframe_format::event::KernelMessage;
@@ -37,6 +38,7 @@ pub struct Handles {
     packets: Option<PacketHandle>,
     block: Option<BlockTargets>,
     logs: Option<LogsHandle>,
+    metrics: Option<Sender<Target>>,
 }
 
 impl Handles {
@@ -76,6 +78,10 @@ impl Handles {
             && let Err(error) = block.add(target)
         {
             tell(error.to_string());
+        }
+        if let Some(metrics) = &self.metrics {
+            // A source that has ended says so itself.
+            let _ = metrics.send(target.clone());
         }
         if let (Some(logs), Some(container)) = (&self.logs, &subject.container) {
             logs.add(container);
@@ -264,7 +270,11 @@ impl Attached {
                     source.run(outbox, stop)
                 });
             }
-            "metrics" => self.plain(MetricsSource::new(targets())),
+            "metrics" => {
+                let source = MetricsSource::new(targets());
+                self.handles.metrics = Some(source.adder());
+                self.plain(source);
+            }
             other => return Err(SourceError::new(name, format!("{other} is no source"))),
         }
         Ok(())

@@ -5,7 +5,7 @@
 //! frames, and what it has handed over must reach the kernel before a crash does.
 //!
 //! A disk that fills up is met by the caller: [`is_full`] tells that case, [`Output::cut_back`] forgets the frame
-//! that did not fit, and there is room for the end ([`reserve`]). Where there is none (a network file system that
+//! that did not fit, and there is room for the end (`reserve`). Where there is none (a network file system that
 //! can't reserve any), [`Output::abandon`] leaves the partial file.
 
 mod pipe;

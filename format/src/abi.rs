@@ -107,6 +107,25 @@ pub enum Kind {
     DescriptorPair,
     /// An array of pointers to texts, ended by a null pointer.
     Argv,
+    /// The same, of the environment: captured is only how many there are.
+    Envp,
+    /// Bytes that the call fills in, as many as another argument then says.
+    BufferPtr {
+        /// Points to their number, a `u32`, which the call sets.
+        len_ptr_arg: u8,
+    },
+    /// An array of structures.
+    Array {
+        /// What an element is.
+        layout: Layout,
+        /// Holds the number of elements; 6 for the call's result.
+        count_arg: u8,
+    },
+    /// A set of descriptors, as `select` takes and changes it.
+    FdSet {
+        /// Holds one more than the highest descriptor.
+        count_arg: u8,
+    },
     /// Flags.
     Flags(&'static FlagSet),
     /// One of several values.
@@ -117,6 +136,18 @@ pub enum Kind {
     Fcntl {
         /// Holds the command.
         cmd_arg: u8,
+    },
+    /// The fourth argument of `futex`: a timeout, or a number, as the operation has it.
+    FutexTimeout {
+        /// Holds the operation.
+        op_arg: u8,
+        /// What a timeout is.
+        layout: Layout,
+    },
+    /// The third argument of `ioctl`, which depends on the request.
+    Ioctl {
+        /// Holds the request.
+        request_arg: u8,
     },
     /// A protocol, whose names depend on the address family.
     Protocol {
@@ -130,6 +161,9 @@ pub enum Kind {
     },
 }
 
+/// The `count_arg` of an array whose length is the call's result.
+pub const RESULT: u8 = 6;
+
 impl Kind {
     /// As what the memory behind the argument is captured; `None` when it holds no address, or one that is not followed.
     #[must_use]
@@ -139,13 +173,20 @@ impl Kind {
             Self::Sockaddr { .. } | Self::SockaddrOut { .. } => ArgKind::Sockaddr,
             Self::BufferIn { .. }
             | Self::BufferOut
+            | Self::BufferPtr { .. }
             | Self::IovecIn { .. }
             | Self::IovecOut { .. }
             | Self::MsghdrIn
             | Self::MsghdrOut => ArgKind::Buffer,
             Self::DescriptorPair => ArgKind::DescriptorPair,
             Self::Argv => ArgKind::Strings,
-            Self::Struct(..) => ArgKind::Struct,
+            Self::Struct(..)
+            | Self::Envp
+            | Self::Array { .. }
+            | Self::FdSet { .. }
+            | Self::Fcntl { .. }
+            | Self::FutexTimeout { .. }
+            | Self::Ioctl { .. } => ArgKind::Struct,
             _ => return None,
         })
     }
@@ -160,10 +201,23 @@ impl Kind {
             | Self::BufferIn { .. }
             | Self::IovecIn { .. }
             | Self::MsghdrIn
-            | Self::Argv => When::Entry,
+            | Self::Argv
+            | Self::Envp
+            | Self::Fcntl { .. }
+            | Self::FutexTimeout { .. }
+            | Self::Ioctl { .. } => When::Entry,
+            Self::Array { count_arg, .. } => {
+                if count_arg == RESULT {
+                    When::Exit
+                } else {
+                    When::Entry
+                }
+            }
             Self::TextOut
             | Self::SockaddrOut { .. }
             | Self::BufferOut
+            | Self::BufferPtr { .. }
+            | Self::FdSet { .. }
             | Self::IovecOut { .. }
             | Self::MsghdrOut
             | Self::DescriptorPair => When::Exit,
@@ -212,6 +266,40 @@ pub enum Layout {
     Sigset,
     /// The kernel's `struct sigaction`: handler, flags, restorer (x86), mask.
     Sigaction,
+    /// `struct stat`, on i386 what `stat64` gives there is [`Layout::Stat64`].
+    Stat,
+    /// `struct stat64` of i386.
+    Stat64,
+    /// The first 144 bytes of `struct statx`: what is behind them are mount and alignment numbers.
+    Statx,
+    /// `struct statfs`.
+    Statfs,
+    /// The names of system and node, 65 bytes each, of `struct new_utsname`.
+    Utsname,
+    /// The times of `struct rusage`, its first members.
+    Rusage,
+    /// `stack_t`.
+    SigStack,
+    /// The first 40 bytes of `siginfo_t`: what `waitid` tells.
+    WaitInfo,
+    /// `struct sysinfo`.
+    Sysinfo,
+    /// `struct __user_cap_header_struct`.
+    CapHeader,
+    /// Two of `struct __user_cap_data_struct`.
+    CapData,
+    /// `struct pollfd`.
+    Pollfd,
+    /// `struct iovec`.
+    Iovec,
+    /// `struct utimbuf`: two times of a register's width.
+    Utimbuf,
+    /// `struct sock_fprog`, its length only.
+    FilterProgram,
+    /// `struct flock`.
+    Flock,
+    /// The first 40 bytes of `struct io_uring_params`.
+    UringParams,
 }
 
 impl Layout {
@@ -232,6 +320,28 @@ impl Layout {
             // The kernel's, not libc's: SA_RESTORER exists on x86 only.
             Self::Sigaction if abi == Abi::Aarch64 => 24,
             Self::Sigaction => 3 * word + 8,
+            // arch/x86/include/uapi/asm/stat.h, include/uapi/asm-generic/stat.h
+            Self::Stat => match abi {
+                Abi::X86_64 => 144,
+                Abi::I386 => 64,
+                Abi::Aarch64 => 128,
+            },
+            Self::Stat64 => 96,
+            Self::Statx => 144,
+            Self::Statfs if abi == Abi::I386 => 64,
+            Self::Statfs => 120,
+            Self::Utsname => 130,
+            Self::Rusage => 4 * word,
+            Self::SigStack => 3 * word,
+            Self::WaitInfo => 40,
+            Self::Sysinfo if abi == Abi::I386 => 64,
+            Self::Sysinfo => 112,
+            Self::CapHeader | Self::Pollfd => 8,
+            Self::CapData => 24,
+            Self::Iovec | Self::Utimbuf | Self::FilterProgram => 2 * word,
+            Self::Flock if abi == Abi::I386 => 16,
+            Self::Flock => 32,
+            Self::UringParams => 40,
         }
     }
 }

@@ -203,6 +203,13 @@ impl State {
         })
     }
 
+    /// What a descriptor of a process refers to.
+    #[must_use]
+    pub fn descriptor_name(&self, pid: u32, fd: i32) -> Option<&DescriptorName> {
+        let file = self.file_of(pid, fd)?;
+        self.files.get(&file).map(|file| file.name.as_ref())
+    }
+
     /// Sockets that processes hold, then those of the start that nobody known holds.
     #[must_use]
     pub fn sockets(&self) -> Vec<HeldSocket<'_>> {

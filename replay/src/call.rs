@@ -7,11 +7,13 @@ mod address;
 mod argument;
 mod layout;
 mod quote;
+mod special;
+mod vector;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use stillframe_format::Captured;
-use stillframe_format::abi::{self, RetKind, sets};
+use stillframe_format::abi::{self, RetKind};
 use stillframe_format::event::{Abi, ArgData, ArgKind, OpenCall, Return, Syscall};
 
 /// How many bytes of a buffer a line shows, as `strace` without `-s`.
@@ -21,6 +23,38 @@ const SHORT: usize = 32;
 #[must_use]
 pub fn name(abi: Abi, number: u32) -> Cow<'static, str> {
     abi::name(abi, number).map_or_else(|| Cow::Owned(format!("syscall_{number}")), Cow::Borrowed)
+}
+
+/// The call's name as `strace` spells it: a number without a call stands in hex.
+fn spelled(abi: Abi, number: u32) -> Cow<'static, str> {
+    abi::name(abi, number).map_or_else(|| Cow::Owned(format!("syscall_{number:#x}")), Cow::Borrowed)
+}
+
+/// What descriptors and working folders of the call's process are called.
+pub trait Names {
+    /// What a descriptor referred to before the call.
+    fn descriptor(&self, fd: i32) -> Option<&[u8]>;
+    /// What a descriptor refers to after the call.
+    fn made(&self, fd: i32) -> Option<&[u8]>;
+    /// The working folder.
+    fn folder(&self) -> Option<&[u8]>;
+}
+
+/// Nothing is known but what the call itself has.
+struct NoNames;
+
+impl Names for NoNames {
+    fn descriptor(&self, _: i32) -> Option<&[u8]> {
+        None
+    }
+
+    fn made(&self, _: i32) -> Option<&[u8]> {
+        None
+    }
+
+    fn folder(&self) -> Option<&[u8]> {
+        None
+    }
 }
 
 /// The name of an errno: `ENOENT`.
@@ -38,13 +72,13 @@ pub fn arity(call: &Syscall) -> usize {
 /// The call's arguments, one text each, with all data that was captured.
 #[must_use]
 pub fn arguments(call: &Syscall) -> Vec<String> {
-    Seen::of(call, usize::MAX).arguments()
+    Seen::of(call, usize::MAX, &NoNames).arguments()
 }
 
 /// One of the call's arguments; `None` when it has none at that place, or its command leaves it out.
 #[must_use]
 pub fn argument(call: &Syscall, index: usize) -> Option<String> {
-    (index < arity(call)).then(|| Seen::of(call, usize::MAX).argument(index))?
+    (index < arity(call)).then(|| Seen::of(call, usize::MAX, &NoNames).argument(index))?
 }
 
 /// The call and its arguments, buffers at most 32 bytes long: `openat(AT_FDCWD, "/etc/passwd", O_RDONLY)`.
@@ -52,15 +86,28 @@ pub fn argument(call: &Syscall, index: usize) -> Option<String> {
 pub fn text(call: &Syscall) -> String {
     format!(
         "{}({})",
-        name(call.abi, call.number),
-        Seen::of(call, SHORT).arguments().join(", ")
+        spelled(call.abi, call.number),
+        Seen::of(call, SHORT, &NoNames).arguments().join(", ")
     )
 }
 
 /// The call and its arguments with all data that was captured.
 #[must_use]
 pub fn full_text(call: &Syscall) -> String {
-    format!("{}({})", name(call.abi, call.number), arguments(call).join(", "))
+    format!(
+        "{}({})",
+        spelled(call.abi, call.number),
+        arguments(call).join(", ")
+    )
+}
+
+/// The whole line of `strace -yy`: the call with all data and the names of all its descriptors, and its result.
+#[must_use]
+pub fn line(call: &Syscall, names: &dyn Names) -> String {
+    let seen = Seen::of(call, usize::MAX, names);
+    let arguments = seen.arguments().join(", ");
+    let result = seen.result(call);
+    format!("{}({arguments}) = {result}", spelled(call.abi, call.number))
 }
 
 /// A call that had not returned: its registers at entry, the parenthesis left open: `read(3, 0x7ffd0000, 4096`.
@@ -74,59 +121,19 @@ pub fn open_text(call: &OpenCall) -> String {
         name: None,
         data: &[],
         limit: SHORT,
+        names: &NoNames,
     };
-    format!("{}({}", name(call.abi, call.number), seen.arguments().join(", "))
+    format!(
+        "{}({}",
+        spelled(call.abi, call.number),
+        seen.arguments().join(", ")
+    )
 }
 
 /// What it returned: `3</etc/passwd>`, `-1 ENOENT (No such file or directory)`, `?`.
 #[must_use]
 pub fn result(call: &Syscall) -> String {
-    let Return::Value(value) = call.ret else {
-        return "?".to_owned();
-    };
-    let row = abi::lookup(call.abi, call.number);
-    if let Some(errno) = call.ret.errno() {
-        // What the kernel keeps to itself: the call is restarted, or returns EINTR (include/linux/errno.h).
-        let value = if errno >= 512 { "?" } else { "-1" };
-        return match abi::errno::description(errno) {
-            Some(description) => format!("{value} {} ({description})", errno_name(errno)),
-            None => format!("{value} {}", errno_name(errno)),
-        };
-    }
-    let raw = value.cast_unsigned();
-    if row.is_some_and(|row| row.name == "fcntl" || row.name == "fcntl64")
-        && let Some(text) = fcntl_result(call, raw)
-    {
-        return text;
-    }
-    match row.map(|row| row.ret) {
-        Some(RetKind::Hex) => quote::hex(raw),
-        Some(RetKind::Octal) => quote::octal(raw),
-        Some(RetKind::Fd) => {
-            let name = call.descriptor.as_ref();
-            let name = name.filter(|_| row.is_some_and(abi::descriptor_is_result));
-            let mut out = value.to_string();
-            if let Some(name) = name {
-                quote::descriptor(&mut out, &name.name);
-            }
-            out
-        }
-        _ => value.to_string(),
-    }
-}
-
-/// `F_GETFD` and `F_GETFL` give flags.
-fn fcntl_result(call: &Syscall, raw: u64) -> Option<String> {
-    let set = match call.args.get(1).copied().map(abi::low_u32)? {
-        1 => &sets::FD,
-        3 => sets::OPEN.on(call.abi),
-        _ => return None,
-    };
-    Some(if raw == 0 && std::ptr::eq(set, &sets::FD) {
-        "0".to_owned()
-    } else {
-        format!("{} (flags {})", quote::hex(raw), set.text(raw))
-    })
+    Seen::of(call, SHORT, &NoNames).result(call)
 }
 
 /// The descriptor that the call is about: the one it takes, or else the one it returned.
@@ -191,10 +198,12 @@ struct Seen<'a> {
     data: &'a [ArgData],
     /// The most bytes of a buffer that are shown.
     limit: usize,
+    /// Names of other descriptors.
+    names: &'a dyn Names,
 }
 
 impl<'a> Seen<'a> {
-    fn of(call: &'a Syscall, limit: usize) -> Self {
+    fn of(call: &'a Syscall, limit: usize, names: &'a dyn Names) -> Self {
         Self {
             abi: call.abi,
             number: call.number,
@@ -203,12 +212,54 @@ impl<'a> Seen<'a> {
             name: call.descriptor.as_ref().map(|name| name.name.as_slice()),
             data: &call.data,
             limit,
+            names,
         }
     }
 
     fn arguments(&self) -> Vec<String> {
-        let count = abi::lookup(self.abi, self.number).map_or(self.args.len(), |row| row.args.len());
-        (0..count).filter_map(|index| self.argument(index)).collect()
+        let Some(row) = abi::lookup(self.abi, self.number) else {
+            return self.args.iter().map(|raw| quote::hex(*raw)).collect();
+        };
+        if let Some(special) = self.special(row) {
+            return special;
+        }
+        (0..row.args.len())
+            .filter_map(|index| self.argument(index))
+            .collect()
+    }
+
+    fn result(&self, call: &Syscall) -> String {
+        let Return::Value(value) = self.ret else {
+            return "?".to_owned();
+        };
+        let row = abi::lookup(self.abi, self.number);
+        if let Some(errno) = self.ret.errno() {
+            // What the kernel keeps to itself: the call is restarted, or returns EINTR (include/linux/errno.h).
+            let value = if errno >= 512 { "?" } else { "-1" };
+            return match abi::errno::description(errno) {
+                Some(description) => format!("{value} {} ({description})", errno_name(errno)),
+                None => format!("{value} {}", errno_name(errno)),
+            };
+        }
+        let raw = value.cast_unsigned();
+        if let Some(text) = row.and_then(|row| self.special_result(row, value)) {
+            return text;
+        }
+        match row.map(|row| row.ret) {
+            Some(RetKind::Hex) => quote::hex(raw),
+            Some(RetKind::Octal) => quote::octal(raw),
+            Some(RetKind::Fd) => {
+                let own = call.descriptor.as_ref().map(|name| name.name.as_slice());
+                let own = own.filter(|_| row.is_some_and(abi::descriptor_is_result));
+                let mut out = value.to_string();
+                let other = || self.names.made(i32::try_from(value).ok()?);
+                if let Some(name) = own.or_else(other) {
+                    quote::descriptor(&mut out, name);
+                }
+                out
+            }
+            _ => value.to_string(),
+        }
     }
 }
 

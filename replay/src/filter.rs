@@ -248,6 +248,15 @@ impl Filter {
         parse::parse(text).map(|expression| Self(Some(expression)))
     }
 
+    /// What this filter means and what the other one means.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match (self.0, other.0) {
+            (Some(one), Some(other)) => Self(Some(Expression::Or(vec![one, other]))),
+            _ => Self(None),
+        }
+    }
+
     /// Whether it lets every event pass.
     #[must_use]
     pub fn is_all(&self) -> bool {

@@ -27,7 +27,7 @@ pub use transfer::{Way, transfer};
 pub use tree::{Node, Tree};
 
 use crate::filter::Filter;
-use crate::timeline::{Item, Range, Timeline};
+use crate::timeline::{Range, Search, Timeline};
 use crate::view::{Context, View};
 use std::convert::Infallible;
 use std::io::{Read, Seek};
@@ -95,20 +95,32 @@ fn scan_all<R: Read + Seek>(
     mut take: impl FnMut(&View<'_>, bool),
 ) -> Coverage {
     let mut coverage = Coverage::of(timeline.bundle(), context);
-    let visited: Result<(), Infallible> = timeline.each(&scope.range, |item| {
-        match item {
-            Item::Event(event) => {
-                let matches = scope.filter.is_all() || scope.filter.matches(event, context);
-                coverage.event(event, matches);
-                if matches || matches!(event.body, Body::Loss(_) | Body::Clock(_)) {
+    let filter = match Filter::parse("evt.stream in (loss, clock)") {
+        Ok(marks) => scope.filter.clone().or(marks),
+        Err(_) => Filter::default(),
+    };
+    let search = Search {
+        range: scope.range,
+        filter: &filter,
+        context,
+        count: false,
+        limit: None,
+    };
+    let searched: Result<(), Infallible> = timeline.search(&search, |slice| {
+        match slice {
+            Ok(found) => {
+                for event in &found.events {
+                    let is_mark = matches!(event.body, Body::Loss(_) | Body::Clock(_));
+                    let matches = !is_mark || scope.filter.matches(event, context);
+                    coverage.event(event, matches);
                     take(&View::new(event, context), matches);
                 }
             }
-            Item::Damage(damage) => coverage.damage(damage),
+            Err(damage) => coverage.damage(damage),
         }
         Ok(ControlFlow::Continue(()))
     });
-    match visited {
+    match searched {
         Ok(()) => {}
     }
     coverage.look_behind(timeline, &scope.range);

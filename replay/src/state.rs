@@ -96,7 +96,7 @@ fn slices_before<R: Read + Seek>(timeline: &Timeline<R>, count: usize) -> u32 {
 }
 
 /// What a slice that cannot be read means for a state: calls and process events may be missing.
-fn hole(damage: &Damage) -> Body {
+pub(crate) fn hole(damage: &Damage) -> Body {
     Body::Loss(Loss {
         stream: Stream::Syscall,
         cause: "damaged".to_owned(),

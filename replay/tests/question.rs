@@ -126,8 +126,14 @@ fn a_cut_or_damaged_bundle_is_answered_as_far_as_it_goes() {
         assert_eq!(json["coverage"]["unreadable"][0]["slice"], 1, "{question:?}");
         for part in 0..20 {
             let cut = folder.bundle("part", &bytes[..bytes.len() * part / 20]);
-            let code = replay(&with(question, &cut, &[])).code;
-            assert!(matches!(code, 3 | 4), "{question:?} cut at {part}/20: {code}");
+            let finished = replay(&with(question, &cut, &[]));
+            let code = finished.code;
+            // Behind the end record only hints stand: nothing of the recording is missing.
+            let is_whole = code == 0 && !finished.stdout.contains("the bundle is cut");
+            assert!(
+                matches!(code, 3 | 4) || is_whole && part > 10,
+                "{question:?} cut at {part}/20: {code}"
+            );
         }
     }
 }

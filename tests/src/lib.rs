@@ -10,6 +10,7 @@ mod command;
 mod container;
 mod disk;
 mod recording;
+pub mod strace;
 
 pub use bundle::Bundle;
 pub use command::{Finished, Running, capture, program, replay, run, run_for, tool};

@@ -4,6 +4,8 @@
 //! back to where `CLOCK_MONOTONIC` says that it would be. Between the two steps packets and logs carry stamps of
 //! another hour; only their order and their boottime tell that nothing else happened.
 
+#![allow(clippy::indexing_slicing, reason = "of JSON: what is not there is null")]
+
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime, clock_settime};

@@ -3,6 +3,8 @@
 //! The captures need no engine: each starts a load of its own, a dd that makes about a million calls a second, and
 //! the killed capture leaves that behind for the test to end.
 
+#![allow(clippy::indexing_slicing, reason = "of JSON: what is not there is null")]
+
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::time::{ClockId, clock_gettime};

@@ -2,6 +2,8 @@
 //!
 //! Whatever the output does, the recording goes on or ends sealed with the reason in it, and says what it lost.
 
+#![allow(clippy::indexing_slicing, reason = "of JSON: what is not there is null")]
+
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -432,9 +432,7 @@ impl Ending {
         }
         Some(if follower.is_none() {
             Some("journalctl-gone")
-        } else if !is_settled {
-            Some("stopped")
-        } else if self.last > self.begin && self.last.elapsed() < QUIET && newest < self.time {
+        } else if !is_settled || self.last > self.begin && self.last.elapsed() < QUIET && newest < self.time {
             Some("stopped")
         } else {
             None

@@ -9,6 +9,7 @@ use super::{Outbox, Report, Source, SourceError, Stop};
 use crate::target::{Target, TargetKind, resolve};
 use std::fs;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 use stillframe_format::event::Metrics;
@@ -30,6 +31,8 @@ type Values = Vec<(String, u64)>;
 pub struct MetricsSource {
     targets: Vec<Watched>,
     interval: Duration,
+    added: Receiver<Target>,
+    adder: Sender<Target>,
 }
 
 /// A target, and what tells its first process from a later one with the same id.
@@ -50,14 +53,30 @@ impl MetricsSource {
     /// The same with another time between readings.
     #[must_use]
     pub fn every(targets: Vec<Target>, interval: Duration) -> Self {
-        let targets = targets
-            .into_iter()
-            .map(|target| Watched {
-                started: process_sums::started(target.pid),
-                target,
-            })
-            .collect();
-        Self { targets, interval }
+        let (adder, added) = channel();
+        Self {
+            targets: targets.into_iter().map(Watched::new).collect(),
+            interval,
+            added,
+            adder,
+        }
+    }
+
+    /// Where targets go that are started while it runs: one that is known is read as what it is now.
+    #[must_use]
+    pub fn adder(&self) -> Sender<Target> {
+        self.adder.clone()
+    }
+
+    fn take_added(&mut self) {
+        for target in self.added.try_iter() {
+            let known = self.targets.iter_mut().find(|known| known.target.id == target.id);
+            let watched = Watched::new(target);
+            match known {
+                Some(known) => *known = watched,
+                None => self.targets.push(watched),
+            }
+        }
     }
 
     fn read(&self) -> Vec<Draft> {
@@ -94,6 +113,7 @@ impl Source for MetricsSource {
         loop {
             let stopping = stop.is_set();
             if stopping || Instant::now() >= next {
+                self.take_added();
                 let events = self.read();
                 let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
                 if outbox.events(events).is_err() {
@@ -120,6 +140,13 @@ impl Source for MetricsSource {
 }
 
 impl Watched {
+    fn new(target: Target) -> Self {
+        Self {
+            started: process_sums::started(target.pid),
+            target,
+        }
+    }
+
     /// What the reader of the figures must know.
     fn remark(&self) -> Option<String> {
         let target = &self.target;

@@ -51,13 +51,43 @@ impl FlagSet {
             }
         }
         if rest != 0 {
+            let nothing_named = out.is_empty();
             separate(&mut out);
             let _ = write!(out, "{rest:#x}");
+            if nothing_named {
+                // FASYNC is among the bits of O_…: the values tell better what the set is called.
+                let names = if self.values.is_empty() {
+                    self.bits
+                } else {
+                    self.values
+                };
+                unknown(&mut out, names.iter());
+            }
         }
         if out.is_empty() {
             out.push('0');
         }
         out
+    }
+}
+
+/// ` /* AF_??? */`: what the names of a set begin with, where they begin alike.
+fn unknown<'a>(out: &mut String, mut names: impl Iterator<Item = &'a (u64, &'static str)>) {
+    let Some((_, first)) = names.next() else {
+        return;
+    };
+    let mut common = first.len();
+    for (_, name) in names {
+        let same = first
+            .bytes()
+            .zip(name.bytes())
+            .take_while(|(a, b)| a == b)
+            .count();
+        common = common.min(same);
+    }
+    let start = first.get(..common).and_then(|start| start.rfind('_'));
+    if let Some(prefix) = start.and_then(|end| first.get(..=end)) {
+        let _ = write!(out, " /* {prefix}??? */");
     }
 }
 
@@ -84,7 +114,9 @@ impl ValueSet {
         if let Some((_, name)) = self.values.iter().find(|(known, _)| *known == value) {
             (*name).to_owned()
         } else if self.hex {
-            format!("{value:#x}")
+            let mut out = format!("{value:#x}");
+            unknown(&mut out, self.values.iter());
+            out
         } else {
             super::low_i32(raw).to_string()
         }
@@ -143,13 +175,15 @@ mod tests {
     #[test]
     fn what_has_no_name_is_a_number() {
         assert_eq!(OPEN.text(0x8000_0000), "O_RDONLY|0x80000000");
-        assert_eq!(OPEN.text(3), "0x3");
+        assert_eq!(OPEN.text(3), "0x3 /* O_??? */");
         assert_eq!(
             OPEN.text(0xdead_beef_0000_0000),
             "O_RDONLY",
             "an int ignores the upper half"
         );
-        assert_eq!(SEEK.text(0xffff_ffff), "-1");
+        assert_eq!(SEEK.text(0xffff_ffff), "0xffffffff /* SEEK_??? */");
+        assert_eq!(AF.text(99), "0x63 /* AF_??? */");
+        assert_eq!(SOCK.text(0x4d), "0x4d /* SOCK_??? */");
         assert_eq!(IOCTL.text(0x1234_5678), "0x12345678");
     }
 }

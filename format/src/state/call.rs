@@ -509,6 +509,8 @@ impl Socket {
             ("tcp", "ipv6") => "TCPv6".to_owned(),
             ("udp", "ipv6") => "UDPv6".to_owned(),
             ("", _) => "socket".to_owned(),
+            // The kernel has one name for both (net/unix/af_unix.c, `unix_dgram_proto`, 6.1).
+            ("unix-dgram" | "unix-seqpacket", _) => "UNIX".to_owned(),
             (other, _) => other.to_uppercase(),
         };
         let filled = |end: &Option<String>| end.clone().filter(|end| !end.is_empty());

@@ -17,7 +17,7 @@ pub(super) fn string(out: &mut String, bytes: &[u8], limit: usize, cut: bool) {
 pub(super) fn descriptor(out: &mut String, name: &[u8]) {
     out.push('<');
     // A path may hold angle brackets; in the names of sockets the arrow is strace's own.
-    escaped(out, name, if name.starts_with(b"/") { b"<>" } else { b"" });
+    escaped(out, name, if name.starts_with(b"/") { b"<>\"" } else { b"" });
     out.push('>');
 }
 
@@ -34,7 +34,7 @@ pub(super) fn escaped(out: &mut String, bytes: &[u8], also: &[u8]) {
             0x0c => out.push_str("\\f"),
             b' '..=b'~' if !also.contains(byte) => out.push(char::from(*byte)),
             byte => {
-                let digit_follows = bytes.get(index + 1).is_some_and(u8::is_ascii_digit);
+                let digit_follows = matches!(bytes.get(index + 1), Some(b'0'..=b'7'));
                 let _ = if digit_follows {
                     write!(out, "\\{byte:03o}")
                 } else {
@@ -43,6 +43,20 @@ pub(super) fn escaped(out: &mut String, bytes: &[u8], also: &[u8]) {
             }
         }
     }
+}
+
+/// Bytes in hex, each with its own escape: what `strace` does with random ones.
+pub(super) fn hex_string(bytes: &[u8], limit: usize, cut: bool) -> String {
+    let shown = bytes.get(..limit).unwrap_or(bytes);
+    let mut out = String::from("\"");
+    for byte in shown {
+        let _ = write!(out, "\\x{byte:02x}");
+    }
+    out.push('"');
+    if cut || shown.len() < bytes.len() {
+        out.push_str("...");
+    }
+    out
 }
 
 /// `0`, `0x1000`.

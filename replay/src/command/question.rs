@@ -1,6 +1,6 @@
 //! `replay top`, `slowest`, `errors`, `tree`, `timeline`, `summary`: one pass, one answer, and what it does not know.
 
-use super::{Failure, Reading, filter, moment, place};
+use super::{Failure, Reading, filter, moment, place, say};
 use crate::cli::question as cli;
 use serde_json::Value;
 use std::io::Write as _;
@@ -155,8 +155,19 @@ fn print_json(answer: &Value) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the page itself says is not said again on standard error, but for damage, which has an exit code.
+/// The page says which slices cannot be read; on standard error stands how many, because that has an exit code.
 fn finish(reading: &mut Reading, coverage: &Coverage, found: bool) -> u8 {
-    reading.note(&coverage.damages);
+    match coverage.damages.as_slice() {
+        [] => {}
+        [damage] => reading.note(std::slice::from_ref(damage)),
+        [first, rest @ ..] => {
+            reading.note(std::slice::from_ref(first));
+            say(&format!(
+                "{}: and {} more slices cannot be read",
+                reading.path,
+                rest.len()
+            ));
+        }
+    }
     reading.answer(found)
 }

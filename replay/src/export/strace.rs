@@ -4,12 +4,14 @@
 //! slices that can't be read) is written like its signal lines, `--- … ---`, which every reader of its text passes over.
 
 use super::Exported;
+use crate::call::Names;
 use crate::timeline::{Damage, Item, Range, Timeline};
 use crate::view::Context;
-use crate::{call, escape, render};
+use crate::{call, escape, render, state};
 use std::io::{self, Read, Seek, Write};
 use std::ops::ControlFlow;
-use stillframe_format::event::{Body, Event, OpenCall, Process, ProcessChange, Stream, Syscall};
+use stillframe_format::event::{Body, Event, OpenCall, Process, ProcessChange, Return, Stream, Syscall};
+use stillframe_format::state::State;
 use stillframe_format::{BootTime, abi};
 
 /// Writes all calls, the ends of processes, holes, and the calls that had not returned at the end.
@@ -22,10 +24,16 @@ pub fn write<R: Read + Seek>(
     out: &mut dyn Write,
 ) -> io::Result<Exported> {
     let mut exported = Exported::default();
+    let mut state = state::start(timeline.bundle_mut());
     timeline.each(&Range::default(), |item| {
         match item {
-            Item::Event(event) => exported.items += u64::from(write_event(event, context, out)?),
+            Item::Event(event) => {
+                let replaced = replaced(event, &state);
+                state.apply(event.time, &event.body);
+                exported.items += u64::from(write_event(event, context, &state, replaced, out)?);
+            }
             Item::Damage(damage) => {
+                state.apply(damage.to, &state::hole(damage));
                 write_damage(damage, context, out)?;
                 exported.damages.push(damage.clone());
             }
@@ -51,10 +59,75 @@ fn lead(out: &mut dyn Write, tid: u32, time: BootTime, context: &Context) -> io:
     write!(out, "{tid:<5} {seconds}.{:06} ", rest / 1000)
 }
 
-fn write_event(event: &Event, context: &Context, out: &mut dyn Write) -> io::Result<bool> {
+/// Names of what a process has open, folded up to its call.
+struct Open<'a> {
+    state: &'a State,
+    pid: u32,
+    replaced: Option<Replaced>,
+}
+
+/// A descriptor that a call lets refer to something else, and what it referred to before.
+type Replaced = (i32, Option<Vec<u8>>);
+
+/// Asked before the event is applied. What other calls close or make is not among their arguments, or has its name in
+/// the event.
+fn replaced(event: &Event, state: &State) -> Option<Replaced> {
+    let Body::Syscall(call) = &event.body else {
+        return None;
+    };
+    if !matches!(abi::name(call.abi, call.number), Some("dup2" | "dup3")) {
+        return None;
+    }
+    let fd = abi::low_i32(call.args[1]);
+    let name = state.descriptor_name(call.task.pid, fd);
+    Some((fd, name.map(|name| name.name.clone())))
+}
+
+impl Names for Open<'_> {
+    fn descriptor(&self, fd: i32) -> Option<&[u8]> {
+        match &self.replaced {
+            Some((replaced, name)) if *replaced == fd => name.as_deref(),
+            _ => self.made(fd),
+        }
+    }
+
+    fn made(&self, fd: i32) -> Option<&[u8]> {
+        self.state
+            .descriptor_name(self.pid, fd)
+            .map(|name| name.name.as_slice())
+    }
+
+    fn folder(&self) -> Option<&[u8]> {
+        let process = self.state.process_of(self.pid)?;
+        process.cwd.as_deref().map(str::as_bytes)
+    }
+}
+
+/// Whether it is the child's side of a call that returns twice: strace begins to look after it.
+fn is_birth(call: &Syscall) -> bool {
+    call.ret == Return::Value(0)
+        && matches!(
+            abi::name(call.abi, call.number),
+            Some("fork" | "vfork" | "clone" | "clone3")
+        )
+}
+
+fn write_event(
+    event: &Event,
+    context: &Context,
+    state: &State,
+    replaced: Option<Replaced>,
+    out: &mut dyn Write,
+) -> io::Result<bool> {
     match &event.body {
+        Body::Syscall(call) if is_birth(call) => Ok(false),
         Body::Syscall(call) => {
-            write_call(event.time, call, context, out)?;
+            let names = Open {
+                state,
+                pid: call.task.pid,
+                replaced,
+            };
+            write_call(event.time, call, context, &names, out)?;
             Ok(true)
         }
         Body::Process(process) => {
@@ -70,10 +143,16 @@ fn write_event(event: &Event, context: &Context, out: &mut dyn Write) -> io::Res
     }
 }
 
-fn write_call(time: BootTime, call: &Syscall, context: &Context, out: &mut dyn Write) -> io::Result<()> {
+fn write_call(
+    time: BootTime,
+    call: &Syscall,
+    context: &Context,
+    names: &Open<'_>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let entered = BootTime(time.0.saturating_sub(call.duration.unwrap_or(0)));
     lead(out, call.task.tid, entered, context)?;
-    let text = format!("{} = {}", call::full_text(call), call::result(call));
+    let text = call::line(call, names);
     write!(out, "{}", escape::line(&text))?;
     if let Some(spent) = call.duration {
         write!(

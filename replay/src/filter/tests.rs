@@ -285,3 +285,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn either_of_two_filters_is_enough() {
+    let filter = |text| Filter::parse(text).unwrap();
+    let both = filter("evt.type=read").or(filter("evt.stream=loss and loss.count>5"));
+    assert_eq!(
+        both.to_string(),
+        "evt.type = read or (evt.stream = loss and loss.count > 5)"
+    );
+    assert!(filter("").or(filter("evt.type=read")).is_all());
+    assert!(filter("evt.type=read").or(filter("")).is_all());
+}

@@ -18,6 +18,9 @@ const CAUSES_MAX: usize = 8;
 /// The most slices behind the range that are looked at for holes that began in it.
 const BEHIND_MAX: usize = 2;
 
+/// The most stretches of unreadable slices that are named in words.
+const RUNS_MAX: usize = 10;
+
 /// What was lost of one stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
@@ -40,9 +43,7 @@ pub struct Lost {
 pub struct Coverage {
     /// How far the bundle is good, in words, when it is not complete.
     pub shortfall: Option<String>,
-    /// Events that lie in the range.
-    pub seen: u64,
-    /// Events of them that the filter matches.
+    /// Events of the range that the filter matches.
     pub matched: u64,
     /// Holes in the range, by stream: they are counted whatever the filter says.
     pub lost: BTreeMap<Stream, Lost>,
@@ -64,9 +65,8 @@ impl Coverage {
         }
     }
 
-    /// Counts an event of the range.
+    /// Counts an event of the range; holes and steps of the clock come whether they match or not.
     pub fn event(&mut self, event: &Event, matches: bool) {
-        self.seen = self.seen.saturating_add(1);
         self.matched = self.matched.saturating_add(u64::from(matches));
         match &event.body {
             Body::Loss(loss) => self.loss(loss),
@@ -92,8 +92,8 @@ impl Coverage {
     }
 
     /// Notes a slice that cannot be read.
-    pub fn damage(&mut self, damage: &Damage) {
-        self.damages.push(damage.clone());
+    pub fn damage(&mut self, damage: Damage) {
+        self.damages.push(damage);
     }
 
     /// A hole is reported at its end: one that began inside the range may be told behind it.
@@ -156,12 +156,12 @@ impl Coverage {
                 causes.join(", "),
             ));
         }
-        for damage in self.damages.iter().take(20) {
-            let text = render::damage(damage, context);
-            lines.push(text.trim_start_matches("--- ").to_owned());
+        let runs = runs(&self.damages);
+        for run in runs.iter().take(RUNS_MAX) {
+            lines.push(run_text(run, context));
         }
-        if let Some(more) = self.damages.len().checked_sub(20).filter(|more| *more > 0) {
-            lines.push(format!("and {more} more slices that cannot be read"));
+        if let Some(more) = runs.len().checked_sub(RUNS_MAX).filter(|more| *more > 0) {
+            lines.push(format!("and {more} more stretches that cannot be read"));
         }
         match self.clock_steps {
             0 => {}
@@ -198,7 +198,6 @@ impl Coverage {
         if let Some(shortfall) = &self.shortfall {
             object.insert("shortfall".to_owned(), shortfall.clone().into());
         }
-        object.insert("events".to_owned(), self.seen.into());
         object.insert("matched".to_owned(), self.matched.into());
         let lost: Vec<Value> = self
             .lost
@@ -233,6 +232,33 @@ impl Coverage {
         object.insert("counted_together".to_owned(), self.together.into());
         Value::Object(object)
     }
+}
+
+/// Unreadable slices that follow one another: together they are one hole.
+fn runs(damages: &[Damage]) -> Vec<&[Damage]> {
+    damages
+        .chunk_by(|one, next| one.slice.checked_add(1) == Some(next.slice))
+        .collect()
+}
+
+fn run_text(run: &[Damage], context: &Context) -> String {
+    let (Some(first), Some(last)) = (run.first(), run.last()) else {
+        return String::new();
+    };
+    if run.len() == 1 {
+        let text = render::damage(first, context);
+        return text.trim_start_matches("--- ").to_owned();
+    }
+    format!(
+        "hole: events {} to {} (slices {} to {}) cannot be read, between {} and {}; the first: {}",
+        first.first,
+        last.first.saturating_add(last.events).saturating_sub(1),
+        first.slice,
+        last.slice,
+        render::mapped_time(first.from, context),
+        render::mapped_time(last.to, context),
+        first.problem,
+    )
 }
 
 impl Lost {
@@ -273,4 +299,61 @@ pub(super) fn answer(
     }
     object.insert("coverage".to_owned(), coverage.json(context));
     Value::Object(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{self, BOOT};
+
+    fn damage(slice: u32) -> Damage {
+        Damage {
+            slice,
+            first: u64::from(slice) * 10,
+            events: 10,
+            from: BootTime(BOOT + u64::from(slice)),
+            to: BootTime(BOOT + u64::from(slice) + 1),
+            problem: "bad".to_owned(),
+        }
+    }
+
+    #[test]
+    fn slices_that_follow_one_another_are_one_hole() {
+        let coverage = Coverage {
+            damages: vec![damage(2), damage(3), damage(4), damage(7)],
+            ..Coverage::default()
+        };
+        let lines = coverage.lines(&fixture::context());
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.contains("events 20 to 49 (slices 2 to 4)")),
+            "{lines:?}"
+        );
+        assert!(lines.iter().any(|line| line.contains("(slice 7)")), "{lines:?}");
+    }
+
+    #[test]
+    fn holes_without_a_count_make_the_sum_a_lower_bound() {
+        let loss = |count| Loss {
+            stream: Stream::Packet,
+            cause: "ring-full".to_owned(),
+            count,
+            from: BootTime(BOOT),
+            to: BootTime(BOOT + 1),
+            scope: String::new(),
+        };
+        let mut coverage = Coverage::default();
+        coverage.loss(&loss(5));
+        coverage.loss(&loss(0));
+        let lines = coverage.lines(&fixture::context());
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.contains("at least 5 packet events were lost")),
+            "{lines:?}"
+        );
+        assert!(!coverage.is_whole());
+    }
 }

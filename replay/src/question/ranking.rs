@@ -250,11 +250,11 @@ impl Ranking {
         if task.tid != pid {
             return;
         }
-        if let Some(row) = self.rows.get_mut(pid.to_le_bytes().as_slice()) {
-            if row.comm != task.comm {
-                row.comm.clone_from(&task.comm);
-                row.label = format!("{}[{pid}]", escape::bytes(&task.comm));
-            }
+        if let Some(row) = self.rows.get_mut(pid.to_le_bytes().as_slice())
+            && row.comm != task.comm
+        {
+            row.comm.clone_from(&task.comm);
+            row.label = format!("{}[{pid}]", escape::bytes(&task.comm));
         }
     }
 

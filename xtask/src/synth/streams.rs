@@ -259,7 +259,7 @@ impl<'a> Streams<'a> {
         }
         if number % 29 == 4 {
             let loss = Loss {
-                stream: if number % 2 == 0 {
+                stream: if number.is_multiple_of(2) {
                     Stream::Syscall
                 } else {
                     Stream::Packet

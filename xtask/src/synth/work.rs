@@ -459,7 +459,7 @@ impl Thread {
             self.wait(
                 nr::FUTEX,
                 [0x7f22_f000, 0x80, 2, 0, 0, 0],
-                if row % 3 == 0 { -11 } else { 0 },
+                if row.is_multiple_of(3) { -11 } else { 0 },
             );
         }
         let duration = random.time(5_000);

@@ -50,9 +50,9 @@ pub(crate) const GROUP_PIDNS: u32 = 2;
 /// Calls of one table that can have a rule; those of i386 follow those of x86-64.
 pub(crate) const RULES: u32 = 512;
 /// Captures of one rule.
-pub(crate) const OPS: usize = 3;
-/// Length of a rule: three operations of four bytes, and their count.
-pub(crate) const RULE: usize = 16;
+pub(crate) const OPS: usize = 7;
+/// Length of a rule: its operations of four bytes each, and their count.
+pub(crate) const RULE: usize = 32;
 
 pub(crate) const DROP_SYSCALL: u32 = 0;
 pub(crate) const DROP_PROCESS: u32 = 1;

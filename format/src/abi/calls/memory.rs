@@ -32,15 +32,15 @@ calls! {
     membarrier(cmd: Value(&MEMBARRIER), flags: Hex, cpu_id: Int) -> Int;
     process_vm_readv(pid: Pid, local_iov: Pointer, liovcnt: Size, remote_iov: Pointer, riovcnt: Size, flags: Hex) -> Int;
     process_vm_writev(pid: Pid, local_iov: Pointer, liovcnt: Size, remote_iov: Pointer, riovcnt: Size, flags: Hex) -> Int;
-    shmget(key: Hex, size: Size, shmflg: Flags(&IPC)) -> Int;
-    shmat(shmid: Int, shmaddr: Pointer, shmflg: Hex) -> Hex;
+    shmget(key: Value(&IPC_KEY), size: Size, shmflg: Flags(&IPC)) -> Int;
+    shmat(shmid: Int, shmaddr: Pointer, shmflg: Flags(&SHM)) -> Hex;
     shmctl(shmid: Int, cmd: Value(&IPC_CMD), buf: Pointer) -> Int;
     shmdt(shmaddr: Pointer) -> Int;
-    semget(key: Hex, nsems: Int, semflg: Flags(&IPC)) -> Int;
+    semget(key: Value(&IPC_KEY), nsems: Int, semflg: Flags(&IPC)) -> Int;
     semop(semid: Int, sops: Pointer, nsops: Size) -> Int;
     semtimedop(semid: Int, sops: Pointer, nsops: Size, timeout: TIMESPEC) -> Int;
     semctl(semid: Int, semnum: Int, cmd: Value(&IPC_CMD), arg: Hex) -> Int;
-    msgget(key: Hex, msgflg: Flags(&IPC)) -> Int;
+    msgget(key: Value(&IPC_KEY), msgflg: Flags(&IPC)) -> Int;
     msgsnd(msqid: Int, msgp: Pointer, msgsz: Size, msgflg: Flags(&IPC)) -> Int;
     msgrcv(msqid: Int, msgp: Pointer, msgsz: Size, msgtyp: Long, msgflg: Flags(&IPC)) -> Int;
     msgctl(msqid: Int, cmd: Value(&IPC_CMD), buf: Pointer) -> Int;
@@ -50,7 +50,7 @@ calls! {
     mq_timedreceive(mqdes: Fd, msg_ptr: BufferOut, msg_len: Size, msg_prio: Pointer, abs_timeout: TIMESPEC) -> Int;
     mq_notify(mqdes: Fd, sevp: Pointer) -> Int;
     mq_getsetattr(mqdes: Fd, newattr: Pointer, oldattr: Pointer) -> Int;
-    futex(uaddr: Pointer, futex_op: Flags(&FUTEX), val: Uint, timeout: Hex, uaddr2: Pointer, val3: Uint) -> Int;
+    futex(uaddr: Pointer, futex_op: Flags(&FUTEX), val: Uint, timeout: FutexTimeout { op_arg: 1, layout: Layout::Timespec }, uaddr2: Pointer, val3: Hex) -> Int;
     futex_wait(uaddr: Pointer, val: Hex, mask: Hex, flags: Hex, timeout: TIMESPEC, clockid: Value(&CLOCK)) -> Int;
     futex_wake(uaddr: Pointer, mask: Hex, nr: Int, flags: Hex) -> Int;
     futex_requeue(waiters: Pointer, flags: Hex, nr_wake: Int, nr_requeue: Int) -> Int;

@@ -20,5 +20,5 @@ calls! {
     recvmmsg(sockfd: Fd, msgvec: Pointer, vlen: Uint, flags: Flags(&MSG), timeout: TIMESPEC) -> Int;
     shutdown(sockfd: Fd, how: Value(&SHUT)) -> Int;
     setsockopt(sockfd: Fd, level: Value(&SOL), optname: SocketOption { level_arg: 1 }, optval: BufferIn { len_arg: 4 }, optlen: Uint) -> Int;
-    getsockopt(sockfd: Fd, level: Value(&SOL), optname: SocketOption { level_arg: 1 }, optval: Pointer, optlen: SOCKLEN) -> Int;
+    getsockopt(sockfd: Fd, level: Value(&SOL), optname: SocketOption { level_arg: 1 }, optval: BufferPtr { len_ptr_arg: 4 }, optlen: SOCKLEN) -> Int;
 }

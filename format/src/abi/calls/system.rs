@@ -3,8 +3,8 @@
 use super::prelude::*;
 
 calls! {
-    nanosleep(req: TIMESPEC, rem: TIMESPEC_OUT) -> Int;
-    clock_nanosleep(clockid: Value(&CLOCK), flags: Flags(&TIMER), request: TIMESPEC, remain: TIMESPEC_OUT) -> Int;
+    nanosleep(req: TIMESPEC, rem: Pointer) -> Int;
+    clock_nanosleep(clockid: Value(&CLOCK), flags: Flags(&TIMER), request: TIMESPEC, remain: Pointer) -> Int;
     clock_gettime(clockid: Value(&CLOCK), tp: TIMESPEC_OUT) -> Int;
     clock_settime(clockid: Value(&CLOCK), tp: TIMESPEC) -> Int;
     clock_getres(clockid: Value(&CLOCK), res: TIMESPEC_OUT) -> Int;
@@ -22,8 +22,8 @@ calls! {
     timer_gettime(timerid: Int, curr_value: ITIMERSPEC_OUT) -> Int;
     timer_getoverrun(timerid: Int) -> Int;
     timer_delete(timerid: Int) -> Int;
-    uname(buf: Pointer) -> Int;
-    sysinfo(info: Pointer) -> Int;
+    uname(buf: UTSNAME_OUT) -> Int;
+    sysinfo(info: SYSINFO_OUT) -> Int;
     syslog(type: Int, bufp: Pointer, len: Int) -> Int;
     sethostname(name: BufferIn { len_arg: 1 }, len: Size) -> Int;
     setdomainname(name: BufferIn { len_arg: 1 }, len: Size) -> Int;

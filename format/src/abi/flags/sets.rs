@@ -5,18 +5,18 @@ use super::FlagSet;
 flags! {
     /// `open` flags. O_SYNC holds O_DSYNC, O_TMPFILE holds O_DIRECTORY, so they come first.
     OPEN 32 3 [O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2] {
-        O_TMPFILE = 0x410000, O_SYNC = 0x101000, O_CREAT = 0x40, O_EXCL = 0x80, O_NOCTTY = 0x100,
-        O_TRUNC = 0x200, O_APPEND = 0x400, O_NONBLOCK = 0x800, O_DSYNC = 0x1000, FASYNC = 0x2000,
-        O_DIRECT = 0x4000, O_LARGEFILE = 0x8000, O_DIRECTORY = 0x10000, O_NOFOLLOW = 0x20000,
-        O_NOATIME = 0x40000, O_CLOEXEC = 0x80000, O_PATH = 0x200000
+        O_CREAT = 0x40, O_EXCL = 0x80, O_NOCTTY = 0x100, O_TRUNC = 0x200, O_APPEND = 0x400, O_NONBLOCK = 0x800,
+        O_SYNC = 0x101000, O_DSYNC = 0x1000, O_DIRECT = 0x4000, O_LARGEFILE = 0x8000, O_NOFOLLOW = 0x20000,
+        O_NOATIME = 0x40000, O_CLOEXEC = 0x80000, O_PATH = 0x200000, O_TMPFILE = 0x410000, O_DIRECTORY = 0x10000,
+        FASYNC = 0x2000
     }
 
     /// The same on arm64, which numbers four of them its own way (`arch/arm64/include/uapi/asm/fcntl.h`).
     OPEN_ARM64 32 3 [O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2] {
-        O_TMPFILE = 0x404000, O_SYNC = 0x101000, O_CREAT = 0x40, O_EXCL = 0x80, O_NOCTTY = 0x100,
-        O_TRUNC = 0x200, O_APPEND = 0x400, O_NONBLOCK = 0x800, O_DSYNC = 0x1000, FASYNC = 0x2000,
-        O_DIRECT = 0x10000, O_LARGEFILE = 0x20000, O_DIRECTORY = 0x4000, O_NOFOLLOW = 0x8000,
-        O_NOATIME = 0x40000, O_CLOEXEC = 0x80000, O_PATH = 0x200000
+        O_CREAT = 0x40, O_EXCL = 0x80, O_NOCTTY = 0x100, O_TRUNC = 0x200, O_APPEND = 0x400, O_NONBLOCK = 0x800,
+        O_SYNC = 0x101000, O_DSYNC = 0x1000, O_DIRECT = 0x10000, O_LARGEFILE = 0x20000, O_NOFOLLOW = 0x8000,
+        O_NOATIME = 0x40000, O_CLOEXEC = 0x80000, O_PATH = 0x200000, O_TMPFILE = 0x404000, O_DIRECTORY = 0x4000,
+        FASYNC = 0x2000
     }
 
     /// `pipe2`.
@@ -38,6 +38,60 @@ flags! {
     AT 32 0 [] {
         AT_SYMLINK_NOFOLLOW = 0x100, AT_SYMLINK_FOLLOW = 0x400, AT_NO_AUTOMOUNT = 0x800,
         AT_EMPTY_PATH = 0x1000, AT_STATX_FORCE_SYNC = 0x2000, AT_STATX_DONT_SYNC = 0x4000
+    }
+
+    /// `statx`: its way of asking is a field of two bits.
+    AT_STATX 32 0x6000 [AT_STATX_SYNC_AS_STAT = 0, AT_STATX_FORCE_SYNC = 0x2000, AT_STATX_DONT_SYNC = 0x4000] {
+        AT_SYMLINK_NOFOLLOW = 0x100, AT_SYMLINK_FOLLOW = 0x400, AT_NO_AUTOMOUNT = 0x800, AT_EMPTY_PATH = 0x1000
+    }
+
+    /// `fsopen`.
+    FSOPEN 32 0 [] {
+        FSOPEN_CLOEXEC = 1
+    }
+
+    /// `shmat`.
+    SHM 32 0 [] {
+        SHM_RDONLY = 0x1000, SHM_RND = 0x2000, SHM_REMAP = 0x4000, SHM_EXEC = 0x8000
+    }
+
+    /// `sigaltstack`.
+    SIG_STACK 32 0 [] {
+        SS_ONSTACK = 1, SS_DISABLE = 2, SS_AUTODISARM = 0x80000000
+    }
+
+    /// `openat2`'s ways of walking a path (include/uapi/linux/openat2.h).
+    RESOLVE 64 0 [] {
+        RESOLVE_NO_XDEV = 1, RESOLVE_NO_MAGICLINKS = 2, RESOLVE_NO_SYMLINKS = 4, RESOLVE_BENEATH = 8,
+        RESOLVE_IN_ROOT = 0x10, RESOLVE_CACHED = 0x20
+    }
+
+    /// Memory file seals.
+    SEALS 32 0 [] {
+        F_SEAL_SEAL = 1, F_SEAL_SHRINK = 2, F_SEAL_GROW = 4, F_SEAL_WRITE = 8, F_SEAL_FUTURE_WRITE = 0x10,
+        F_SEAL_EXEC = 0x20
+    }
+
+    /// What `membarrier` can do.
+    MEMBARRIER_BITS 32 0 [] {
+        MEMBARRIER_CMD_GLOBAL = 1, MEMBARRIER_CMD_GLOBAL_EXPEDITED = 2,
+        MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED = 4, MEMBARRIER_CMD_PRIVATE_EXPEDITED = 8,
+        MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED = 0x10, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE = 0x20,
+        MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE = 0x40, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ = 0x80,
+        MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ = 0x100
+    }
+
+    /// Attributes that `statx` tells.
+    STATX_ATTRIBUTES 64 0 [] {
+        STATX_ATTR_COMPRESSED = 4, STATX_ATTR_IMMUTABLE = 0x10, STATX_ATTR_APPEND = 0x20, STATX_ATTR_NODUMP = 0x40,
+        STATX_ATTR_ENCRYPTED = 0x800, STATX_ATTR_AUTOMOUNT = 0x1000, STATX_ATTR_MOUNT_ROOT = 0x2000,
+        STATX_ATTR_VERITY = 0x100000, STATX_ATTR_DAX = 0x200000
+    }
+
+    /// What `statfs` tells of a mount (include/linux/statfs.h).
+    STATFS_FLAGS 64 0 [] {
+        ST_VALID = 0x20, ST_RDONLY = 1, ST_NOSUID = 2, ST_NODEV = 4, ST_NOEXEC = 8, ST_SYNCHRONOUS = 0x10,
+        ST_MANDLOCK = 0x40, ST_NOATIME = 0x400, ST_NODIRATIME = 0x800, ST_RELATIME = 0x1000, ST_NOSYMFOLLOW = 0x2000
     }
 
     /// `unlinkat`.
@@ -111,12 +165,12 @@ flags! {
         SOCK_STREAM = 1, SOCK_DGRAM = 2, SOCK_RAW = 3, SOCK_RDM = 4, SOCK_SEQPACKET = 5, SOCK_DCCP = 6,
         SOCK_PACKET = 0xa
     ] {
-        SOCK_NONBLOCK = 0x800, SOCK_CLOEXEC = 0x80000
+        SOCK_CLOEXEC = 0x80000, SOCK_NONBLOCK = 0x800
     }
 
     /// `accept4`.
     SOCK_FLAGS 32 0 [] {
-        SOCK_NONBLOCK = 0x800, SOCK_CLOEXEC = 0x80000
+        SOCK_CLOEXEC = 0x80000, SOCK_NONBLOCK = 0x800
     }
 
     /// Socket messages.
@@ -133,7 +187,7 @@ flags! {
     }
 
     /// `flock`.
-    FLOCK 32 0xf [LOCK_SH = 1, LOCK_EX = 2, LOCK_UN = 8] {
+    FLOCK 32 0xb [LOCK_SH = 1, LOCK_EX = 2, LOCK_UN = 8] {
         LOCK_NB = 4
     }
 
@@ -172,7 +226,7 @@ flags! {
 
     /// `inotify_init1`.
     IN_INIT 32 0 [] {
-        IN_CLOEXEC = 0x80000, IN_NONBLOCK = 0x800
+        IN_NONBLOCK = 0x800, IN_CLOEXEC = 0x80000
     }
 
     /// `inotify_add_watch`.
@@ -211,7 +265,7 @@ flags! {
 
     /// `wait4`, `waitid`.
     WAIT 32 0 [] {
-        WNOHANG = 1, WUNTRACED = 2, WEXITED = 4, WCONTINUED = 8, WNOWAIT = 0x1000000,
+        WNOHANG = 1, WSTOPPED = 2, WEXITED = 4, WCONTINUED = 8, WNOWAIT = 0x1000000,
         __WNOTHREAD = 0x20000000, __WALL = 0x40000000, __WCLONE = 0x80000000
     }
 
@@ -277,7 +331,7 @@ flags! {
 
     /// `statx` masks.
     STATX 32 0 [] {
-        STATX_BASIC_STATS = 0x7ff, STATX_TYPE = 1, STATX_MODE = 2, STATX_NLINK = 4, STATX_UID = 8,
+        STATX_ALL = 0xfff, STATX_BASIC_STATS = 0x7ff, STATX_TYPE = 1, STATX_MODE = 2, STATX_NLINK = 4, STATX_UID = 8,
         STATX_GID = 0x10, STATX_ATIME = 0x20, STATX_MTIME = 0x40, STATX_CTIME = 0x80, STATX_INO = 0x100,
         STATX_SIZE = 0x200, STATX_BLOCKS = 0x400, STATX_BTIME = 0x800, STATX_MNT_ID = 0x1000,
         STATX_DIOALIGN = 0x2000, STATX_MNT_ID_UNIQUE = 0x4000, STATX_SUBVOL = 0x8000
@@ -307,7 +361,7 @@ flags! {
     }
 
     /// `sa_flags`.
-    SIGACTION 32 0 [] {
+    SIGACTION 64 0 [] {
         SA_RESTORER = 0x4000000, SA_ONSTACK = 0x8000000, SA_RESTART = 0x10000000,
         SA_NODEFER = 0x40000000, SA_RESETHAND = 0x80000000, SA_SIGINFO = 4, SA_NOCLDSTOP = 1,
         SA_NOCLDWAIT = 2

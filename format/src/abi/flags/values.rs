@@ -3,8 +3,68 @@
 use super::ValueSet;
 
 values! {
+    /// Keys of shared memory and such.
+    IPC_KEY hex {
+        IPC_PRIVATE = 0
+    }
+
+    /// `fsconfig`.
+    FSCONFIG hex {
+        FSCONFIG_SET_FLAG = 0, FSCONFIG_SET_STRING = 1, FSCONFIG_SET_BINARY = 2, FSCONFIG_SET_PATH = 3,
+        FSCONFIG_SET_PATH_EMPTY = 4, FSCONFIG_SET_FD = 5, FSCONFIG_CMD_CREATE = 6, FSCONFIG_CMD_RECONFIGURE = 7
+    }
+
+    /// Whose `ioprio_get`.
+    IOPRIO hex {
+        IOPRIO_WHO_PROCESS = 1, IOPRIO_WHO_PGRP = 2, IOPRIO_WHO_USER = 3
+    }
+
+    /// Ethernet protocols of packet sockets.
+    ETH_P hex {
+        ETH_P_ALL = 3, ETH_P_IP = 0x800, ETH_P_ARP = 0x806, ETH_P_IPV6 = 0x86dd
+    }
+
+    /// File systems, by what `statfs` calls them (include/uapi/linux/magic.h).
+    FS_MAGIC hex {
+        EXT4_SUPER_MAGIC = 0xef53, TMPFS_MAGIC = 0x1021994, PROC_SUPER_MAGIC = 0x9fa0, SYSFS_MAGIC = 0x62656572,
+        OVERLAYFS_SUPER_MAGIC = 0x794c7630, XFS_SUPER_MAGIC = 0x58465342, BTRFS_SUPER_MAGIC = 0x9123683e,
+        NFS_SUPER_MAGIC = 0x6969, CGROUP_SUPER_MAGIC = 0x27e0eb, CGROUP2_SUPER_MAGIC = 0x63677270,
+        DEVPTS_SUPER_MAGIC = 0x1cd1, DEBUGFS_MAGIC = 0x64626720, RAMFS_MAGIC = 0x858458f6, FUSE_SUPER_MAGIC = 0x65735546,
+        PIPEFS_MAGIC = 0x50495045, SOCKFS_MAGIC = 0x534f434b
+    }
+
+    /// Kinds of record locks.
+    LOCK hex {
+        F_RDLCK = 0, F_WRLCK = 1, F_UNLCK = 2
+    }
+
+    /// Capabilities, by bit (include/uapi/linux/capability.h).
+    CAP hex {
+        CAP_CHOWN = 0, CAP_DAC_OVERRIDE = 1, CAP_DAC_READ_SEARCH = 2, CAP_FOWNER = 3, CAP_FSETID = 4,
+        CAP_KILL = 5, CAP_SETGID = 6, CAP_SETUID = 7, CAP_SETPCAP = 8, CAP_LINUX_IMMUTABLE = 9,
+        CAP_NET_BIND_SERVICE = 10, CAP_NET_BROADCAST = 11, CAP_NET_ADMIN = 12, CAP_NET_RAW = 13,
+        CAP_IPC_LOCK = 14, CAP_IPC_OWNER = 15, CAP_SYS_MODULE = 16, CAP_SYS_RAWIO = 17,
+        CAP_SYS_CHROOT = 18, CAP_SYS_PTRACE = 19, CAP_SYS_PACCT = 20, CAP_SYS_ADMIN = 21,
+        CAP_SYS_BOOT = 22, CAP_SYS_NICE = 23, CAP_SYS_RESOURCE = 24, CAP_SYS_TIME = 25,
+        CAP_SYS_TTY_CONFIG = 26, CAP_MKNOD = 27, CAP_LEASE = 28, CAP_AUDIT_WRITE = 29,
+        CAP_AUDIT_CONTROL = 30, CAP_SETFCAP = 31, CAP_MAC_OVERRIDE = 32, CAP_MAC_ADMIN = 33,
+        CAP_SYSLOG = 34, CAP_WAKE_ALARM = 35, CAP_BLOCK_SUSPEND = 36, CAP_AUDIT_READ = 37,
+        CAP_PERFMON = 38, CAP_BPF = 39, CAP_CHECKPOINT_RESTORE = 40
+    }
+
+    /// Versions of `capget`.
+    CAP_VERSION hex {
+        _LINUX_CAPABILITY_VERSION_1 = 0x19980330, _LINUX_CAPABILITY_VERSION_2 = 0x20071026,
+        _LINUX_CAPABILITY_VERSION_3 = 0x20080522
+    }
+
+    /// Why a child is reported.
+    CLD hex {
+        CLD_EXITED = 1, CLD_KILLED = 2, CLD_DUMPED = 3, CLD_TRAPPED = 4, CLD_STOPPED = 5, CLD_CONTINUED = 6
+    }
+
     /// `madvise`.
-    MADV dec {
+    MADV hex {
         MADV_NORMAL = 0, MADV_RANDOM = 1, MADV_SEQUENTIAL = 2, MADV_WILLNEED = 3, MADV_DONTNEED = 4,
         MADV_FREE = 8, MADV_REMOVE = 9, MADV_DONTFORK = 0xa, MADV_DOFORK = 0xb, MADV_MERGEABLE = 0xc,
         MADV_UNMERGEABLE = 0xd, MADV_HUGEPAGE = 0xe, MADV_NOHUGEPAGE = 0xf, MADV_DONTDUMP = 0x10,
@@ -15,7 +75,7 @@ values! {
     }
 
     /// Address families.
-    AF dec {
+    AF hex {
         AF_UNSPEC = 0, AF_UNIX = 1, AF_INET = 2, AF_AX25 = 3, AF_IPX = 4, AF_APPLETALK = 5,
         AF_NETROM = 6, AF_BRIDGE = 7, AF_ATMPVC = 8, AF_X25 = 9, AF_INET6 = 0xa, AF_ROSE = 0xb,
         AF_DECnet = 0xc, AF_NETBEUI = 0xd, AF_SECURITY = 0xe, AF_KEY = 0xf, AF_NETLINK = 0x10,
@@ -44,12 +104,12 @@ values! {
     }
 
     /// `shutdown`.
-    SHUT dec {
+    SHUT hex {
         SHUT_RD = 0, SHUT_WR = 1, SHUT_RDWR = 2
     }
 
     /// Levels of socket options.
-    SOL dec {
+    SOL hex {
         SOL_IP = 0, SOL_SOCKET = 1, SOL_TCP = 6, SOL_UDP = 0x11, SOL_IPV6 = 0x29, SOL_ICMPV6 = 0x3a,
         SOL_RAW = 0xff, SOL_PACKET = 0x107, SOL_NETLINK = 0x10e, SOL_TLS = 0x11a, SOL_ALG = 0x117
     }
@@ -59,11 +119,11 @@ values! {
         SO_DEBUG = 1, SO_REUSEADDR = 2, SO_TYPE = 3, SO_ERROR = 4, SO_DONTROUTE = 5, SO_BROADCAST = 6,
         SO_SNDBUF = 7, SO_RCVBUF = 8, SO_KEEPALIVE = 9, SO_OOBINLINE = 0xa, SO_NO_CHECK = 0xb,
         SO_PRIORITY = 0xc, SO_LINGER = 0xd, SO_BSDCOMPAT = 0xe, SO_REUSEPORT = 0xf, SO_PASSCRED = 0x10,
-        SO_PEERCRED = 0x11, SO_RCVLOWAT = 0x12, SO_SNDLOWAT = 0x13, SO_RCVTIMEO = 0x14,
-        SO_SNDTIMEO = 0x15, SO_BINDTODEVICE = 0x19, SO_ATTACH_FILTER = 0x1a, SO_DETACH_FILTER = 0x1b,
-        SO_PEERNAME = 0x1c, SO_TIMESTAMP = 0x1d, SO_ACCEPTCONN = 0x1e, SO_PEERSEC = 0x1f,
-        SO_SNDBUFFORCE = 0x20, SO_RCVBUFFORCE = 0x21, SO_PASSSEC = 0x22, SO_TIMESTAMPNS = 0x23,
-        SO_MARK = 0x24, SO_TIMESTAMPING = 0x25, SO_PROTOCOL = 0x26, SO_DOMAIN = 0x27,
+        SO_PEERCRED = 0x11, SO_RCVLOWAT = 0x12, SO_SNDLOWAT = 0x13, SO_RCVTIMEO_OLD = 0x14,
+        SO_SNDTIMEO_OLD = 0x15, SO_BINDTODEVICE = 0x19, SO_ATTACH_FILTER = 0x1a, SO_DETACH_FILTER = 0x1b,
+        SO_PEERNAME = 0x1c, SO_TIMESTAMP_OLD = 0x1d, SO_ACCEPTCONN = 0x1e, SO_PEERSEC = 0x1f,
+        SO_SNDBUFFORCE = 0x20, SO_RCVBUFFORCE = 0x21, SO_PASSSEC = 0x22, SO_TIMESTAMPNS_OLD = 0x23,
+        SO_MARK = 0x24, SO_TIMESTAMPING_OLD = 0x25, SO_PROTOCOL = 0x26, SO_DOMAIN = 0x27,
         SO_RXQ_OVFL = 0x28, SO_WIFI_STATUS = 0x29, SO_PEEK_OFF = 0x2a, SO_NOFCS = 0x2b,
         SO_LOCK_FILTER = 0x2c, SO_SELECT_ERR_QUEUE = 0x2d, SO_BUSY_POLL = 0x2e,
         SO_MAX_PACING_RATE = 0x2f, SO_BPF_EXTENSIONS = 0x30, SO_INCOMING_CPU = 0x31,
@@ -107,7 +167,7 @@ values! {
     }
 
     /// `fcntl` commands.
-    FCNTL dec {
+    FCNTL hex {
         F_DUPFD = 0, F_GETFD = 1, F_SETFD = 2, F_GETFL = 3, F_SETFL = 4, F_GETLK = 5, F_SETLK = 6,
         F_SETLKW = 7, F_SETOWN = 8, F_GETOWN = 9, F_SETSIG = 0xa, F_GETSIG = 0xb, F_GETLK64 = 0xc,
         F_SETLK64 = 0xd, F_SETLKW64 = 0xe, F_SETOWN_EX = 0xf, F_GETOWN_EX = 0x10, F_OFD_GETLK = 0x24,
@@ -119,12 +179,12 @@ values! {
     }
 
     /// `lseek`.
-    SEEK dec {
+    SEEK hex {
         SEEK_SET = 0, SEEK_CUR = 1, SEEK_END = 2, SEEK_DATA = 3, SEEK_HOLE = 4
     }
 
     /// `epoll_ctl`.
-    EPOLL_CTL dec {
+    EPOLL_CTL hex {
         EPOLL_CTL_ADD = 1, EPOLL_CTL_DEL = 2, EPOLL_CTL_MOD = 3
     }
 
@@ -137,22 +197,22 @@ values! {
     }
 
     /// Interval timers.
-    ITIMER dec {
+    ITIMER hex {
         ITIMER_REAL = 0, ITIMER_VIRTUAL = 1, ITIMER_PROF = 2
     }
 
     /// `rt_sigprocmask`.
-    SIG_HOW dec {
+    SIG_HOW hex {
         SIG_BLOCK = 0, SIG_UNBLOCK = 1, SIG_SETMASK = 2
     }
 
     /// `waitid`.
-    WAIT_ID dec {
+    WAIT_ID hex {
         P_ALL = 0, P_PID = 1, P_PGID = 2, P_PIDFD = 3
     }
 
     /// Resource limits.
-    RLIMIT dec {
+    RLIMIT hex {
         RLIMIT_CPU = 0, RLIMIT_FSIZE = 1, RLIMIT_DATA = 2, RLIMIT_STACK = 3, RLIMIT_CORE = 4,
         RLIMIT_RSS = 5, RLIMIT_NPROC = 6, RLIMIT_NOFILE = 7, RLIMIT_MEMLOCK = 8, RLIMIT_AS = 9,
         RLIMIT_LOCKS = 0xa, RLIMIT_SIGPENDING = 0xb, RLIMIT_MSGQUEUE = 0xc, RLIMIT_NICE = 0xd,
@@ -160,12 +220,12 @@ values! {
     }
 
     /// `getrusage`.
-    RUSAGE dec {
+    RUSAGE hex {
         RUSAGE_SELF = 0, RUSAGE_CHILDREN = 0xffffffff, RUSAGE_THREAD = 1
     }
 
     /// `getpriority`.
-    PRIO dec {
+    PRIO hex {
         PRIO_PROCESS = 0, PRIO_PGRP = 1, PRIO_USER = 2
     }
 
@@ -210,25 +270,25 @@ values! {
     }
 
     /// Scheduling policies.
-    SCHED dec {
+    SCHED hex {
         SCHED_OTHER = 0, SCHED_FIFO = 1, SCHED_RR = 2, SCHED_BATCH = 3, SCHED_IDLE = 5,
         SCHED_DEADLINE = 6, SCHED_EXT = 7
     }
 
     /// `fadvise64`.
-    FADVISE dec {
+    FADVISE hex {
         POSIX_FADV_NORMAL = 0, POSIX_FADV_RANDOM = 1, POSIX_FADV_SEQUENTIAL = 2,
         POSIX_FADV_WILLNEED = 3, POSIX_FADV_DONTNEED = 4, POSIX_FADV_NOREUSE = 5
     }
 
     /// `seccomp`.
-    SECCOMP dec {
+    SECCOMP hex {
         SECCOMP_SET_MODE_STRICT = 0, SECCOMP_SET_MODE_FILTER = 1, SECCOMP_GET_ACTION_AVAIL = 2,
         SECCOMP_GET_NOTIF_SIZES = 3
     }
 
     /// `kcmp`.
-    KCMP dec {
+    KCMP hex {
         KCMP_FILE = 0, KCMP_VM = 1, KCMP_FILES = 2, KCMP_FS = 3, KCMP_SIGHAND = 4, KCMP_IO = 5,
         KCMP_SYSVSEM = 6, KCMP_EPOLL_TFD = 7
     }
@@ -275,12 +335,12 @@ values! {
     }
 
     /// `…ctl`.
-    IPC_CMD dec {
+    IPC_CMD hex {
         IPC_RMID = 0, IPC_SET = 1, IPC_STAT = 2, IPC_INFO = 3
     }
 
     /// `io_uring_register`.
-    URING_REGISTER dec {
+    URING_REGISTER hex {
         IORING_REGISTER_BUFFERS = 0, IORING_UNREGISTER_BUFFERS = 1, IORING_REGISTER_FILES = 2,
         IORING_UNREGISTER_FILES = 3, IORING_REGISTER_EVENTFD = 4, IORING_UNREGISTER_EVENTFD = 5,
         IORING_REGISTER_FILES_UPDATE = 6, IORING_REGISTER_EVENTFD_ASYNC = 7, IORING_REGISTER_PROBE = 8,

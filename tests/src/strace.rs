@@ -1,0 +1,441 @@
+//! Text of `strace -f -ttt -T -yy`, its own and ours, taken apart and compared.
+
+use anyhow::{Context as _, Result, bail};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+
+/// A call, as a line shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Its name.
+    pub name: String,
+    /// Its arguments, in the writer's words.
+    pub args: Vec<String>,
+    /// Its result, without the time it took.
+    pub result: String,
+}
+
+impl Line {
+    /// The value or errno, without what is said about it: `3`, `-1 ENOENT`, `?`.
+    #[must_use]
+    pub fn value(&self) -> String {
+        let mut words = self.result.split([' ', '<']);
+        let value = words.next().unwrap_or_default();
+        match (value, words.next()) {
+            ("-1" | "?", Some(errno)) if errno.starts_with('E') => format!("{value} {errno}"),
+            _ => value.to_owned(),
+        }
+    }
+
+    /// The line without its lead.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{}({}) = {}", self.name, self.args.join(", "), self.result)
+    }
+}
+
+/// Calls of each thread in their order; the threads in the order in which they appear.
+#[derive(Debug, Default)]
+pub struct Threads {
+    /// Thread ids as they appear.
+    pub order: Vec<u32>,
+    /// Calls by thread id.
+    pub calls: BTreeMap<u32, Vec<Line>>,
+}
+
+/// Takes a log apart. What is no call (signals, ends) is left out; a call that was written in two pieces is one.
+///
+/// # Errors
+/// A line is none that strace writes.
+pub fn parse(log: &str) -> Result<Threads> {
+    let mut threads = Threads::default();
+    let mut begun: HashMap<u32, String> = HashMap::new();
+    for line in log.lines() {
+        let mut pieces = line.splitn(3, ' ');
+        let tid = pieces.next().unwrap_or_default();
+        let rest = line.get(tid.len()..).unwrap_or_default().trim_start();
+        let Ok(tid) = tid.parse::<u32>() else {
+            bail!("no thread at the start of {line:?}");
+        };
+        let (_, text) = rest
+            .split_once(' ')
+            .with_context(|| format!("no time in {line:?}"))?;
+        // A thread that executes takes over the id of the leader, whose own call ends there.
+        if let Some(thread) = text
+            .strip_prefix("+++ superseded by execve in pid ")
+            .and_then(|rest| rest.trim_end_matches(" +++").parse::<u32>().ok())
+        {
+            if let Some(start) = begun.remove(&tid) {
+                threads
+                    .calls
+                    .entry(tid)
+                    .or_default()
+                    .push(call(&format!("{start}) = ?"))?);
+            }
+            if let Some(start) = begun.remove(&thread) {
+                begun.insert(tid, start);
+            }
+            continue;
+        }
+        if text.starts_with("---") || text.starts_with("+++") || text.starts_with("[ Process") {
+            continue;
+        }
+        if !threads.calls.contains_key(&tid) {
+            threads.order.push(tid);
+            threads.calls.insert(tid, Vec::new());
+        }
+        let calls = threads.calls.entry(tid).or_default();
+        let whole = if let Some(resumed) = text.strip_prefix("<... ") {
+            let (name, end) = resumed
+                .split_once(" resumed>")
+                .with_context(|| format!("what is resumed? {line:?}"))?;
+            let start = begun.remove(&tid).unwrap_or_else(|| format!("{name}("));
+            format!("{start}{end}")
+        } else {
+            text.to_owned()
+        };
+        if let Some(start) = whole.strip_suffix(" <unfinished ...>") {
+            begun.insert(tid, start.to_owned());
+        } else if let Some(start) = whole.strip_suffix(" <unfinished ...>) = ?") {
+            calls.push(call(&format!("{start}) = ?"))?);
+        } else {
+            calls.push(call(&whole)?);
+        }
+    }
+    for (tid, start) in begun {
+        threads
+            .calls
+            .entry(tid)
+            .or_default()
+            .push(call(&format!("{start}) = ?"))?);
+    }
+    Ok(threads)
+}
+
+fn call(text: &str) -> Result<Line> {
+    let (name, rest) = text
+        .split_once('(')
+        .with_context(|| format!("no call: {text:?}"))?;
+    let text = without_duration(rest);
+    // strace pads what stands before the equals sign to a column.
+    let equals = text
+        .rfind(" = ")
+        .with_context(|| format!("no result: {text:?}"))?;
+    // A result may itself hold an equals sign in what stands in parentheses behind it.
+    let equals = (0..=equals)
+        .rev()
+        .find(|at| {
+            text.get(*at..).is_some_and(|tail| tail.starts_with(" = "))
+                && text.get(..*at).is_some_and(|head| head.trim_end().ends_with(')'))
+                && balanced(text.get(..*at).unwrap_or_default().trim_end())
+        })
+        .unwrap_or(equals);
+    let head = text.get(..equals).unwrap_or_default().trim_end();
+    let head = head.strip_suffix(')').unwrap_or(head);
+    Ok(Line {
+        name: name.to_owned(),
+        args: arguments(head),
+        result: text.get(equals + 3..).unwrap_or_default().to_owned(),
+    })
+}
+
+fn without_duration(text: &str) -> &str {
+    match text.rsplit_once(" <") {
+        Some((start, end))
+            if end.ends_with('>')
+                && end
+                    .trim_end_matches('>')
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() || byte == b'.') =>
+        {
+            start
+        }
+        _ => text,
+    }
+}
+
+/// Whether `text` closes one parenthesis more than it opens, outside of quotes.
+fn balanced(text: &str) -> bool {
+    let mut depth = 0_i32;
+    walk(text, |byte, _| match byte {
+        b'(' => depth += 1,
+        b')' => depth -= 1,
+        _ => {}
+    });
+    depth == -1
+}
+
+/// Calls `on` for each byte outside of quotes.
+fn walk(text: &str, mut on: impl FnMut(u8, usize)) {
+    let mut quoted = false;
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            byte if !quoted => on(byte, at),
+            _ => {}
+        }
+    }
+}
+
+/// The text without what stands in angle brackets behind descriptors.
+fn bare(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::new();
+    let mut depth = 0_u32;
+    let mut quoted = false;
+    for (at, byte) in bytes.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|before| bytes.get(before)).copied();
+        match byte {
+            b'<' if !quoted
+                && (depth > 0 || before.is_some_and(|byte| byte.is_ascii_digit() || byte == b'D')) =>
+            {
+                depth += 1;
+            }
+            b'>' if depth > 0 && before != Some(b'-') => depth -= 1,
+            b'"' if depth == 0 && before != Some(b'\\') => {
+                quoted = !quoted;
+                out.push(*byte);
+            }
+            _ if depth == 0 => out.push(*byte),
+            _ => {}
+        }
+    }
+    String::from_utf8_lossy(&out).replace("(deleted)", "")
+}
+
+/// Splits at the commas of the outermost level.
+fn arguments(text: &str) -> Vec<String> {
+    if text.is_empty() {
+        return Vec::new();
+    }
+    let mut cuts = Vec::new();
+    let mut depth = 0_i32;
+    walk(text, |byte, at| match byte {
+        b'(' | b'[' | b'{' => depth += 1,
+        b')' | b']' | b'}' => depth -= 1,
+        b',' if depth == 0 => cuts.push(at),
+        _ => {}
+    });
+    let mut out = Vec::new();
+    let mut start = 0;
+    for cut in cuts {
+        out.push(text.get(start..cut).unwrap_or_default().trim().to_owned());
+        start = cut + 1;
+    }
+    out.push(text.get(start..).unwrap_or_default().trim().to_owned());
+    out
+}
+
+/// The place of a difference in what a descriptor is called.
+const NAME: usize = usize::MAX;
+
+/// A difference that is known and explained: of a call, at one of its arguments (from 1), its result (0), or in the
+/// names of descriptors alone (`NAME`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// The call; `*` for any.
+    pub call: String,
+    /// Which argument; 0 for the result; `None` for any.
+    pub place: Option<usize>,
+    /// A piece that strace's text there holds; empty for any.
+    pub theirs: String,
+    /// A piece that ours holds; empty for any.
+    pub ours: String,
+}
+
+/// Reads the table of `differences.md`: `| call | place | strace has | we have | why |`.
+///
+/// # Errors
+/// A row has another shape.
+pub fn explained(table: &str) -> Result<Vec<Explained>> {
+    let mut rows = Vec::new();
+    for line in table.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = line
+            .trim_matches('|')
+            .split(" | ")
+            .map(|cell| cell.trim().trim_matches('`'))
+            .collect();
+        let [call, place, theirs, ours, why] = cells.as_slice() else {
+            bail!("not five cells: {line}");
+        };
+        if why.is_empty() {
+            bail!("not explained: {line}");
+        }
+        rows.push(Explained {
+            call: (*call).to_owned(),
+            place: match *place {
+                "any" => None,
+                "result" => Some(0),
+                "name" => Some(NAME),
+                number => Some(number.parse().with_context(|| format!("no place: {line}"))?),
+            },
+            theirs: theirs.replace("\\|", "|"),
+            ours: ours.replace("\\|", "|"),
+        });
+    }
+    Ok(rows)
+}
+
+/// How two logs of the same run compare.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    /// Calls that were compared.
+    pub calls: usize,
+    /// Those whose lines are the same.
+    pub same: usize,
+    /// Threads whose names and results are not the same, in words.
+    pub sequences: Vec<String>,
+    /// Differences of arguments or results that nothing explains: call, theirs, ours.
+    pub unexplained: Vec<String>,
+    /// How often each explanation was needed.
+    pub used: Vec<usize>,
+}
+
+/// Compares the calls of each thread of `theirs` with ours. Ours may begin earlier: before the first `execve`, strace
+/// had not looked.
+#[must_use]
+pub fn compare(theirs: &Threads, ours: &Threads, known: &[Explained]) -> Comparison {
+    let mut out = Comparison {
+        used: vec![0; known.len()],
+        ..Comparison::default()
+    };
+    let empty = Vec::new();
+    for (place, tid) in theirs.order.iter().enumerate() {
+        let wanted = theirs.calls.get(tid).unwrap_or(&empty);
+        let mut found = ours.calls.get(tid).unwrap_or(&empty).as_slice();
+        if place == 0 {
+            let start = found.iter().position(|line| line.name == "execve").unwrap_or(0);
+            found = found.get(start..).unwrap_or_default();
+        }
+        for (index, line) in wanted.iter().enumerate() {
+            out.calls += 1;
+            let Some(other) = found.get(index) else {
+                out.sequences
+                    .push(format!("{tid}: ours ends before {}", line.text()));
+                break;
+            };
+            if (line.name.as_str(), line.value()) != (other.name.as_str(), other.value())
+                && !is_known(known, &mut out.used, &line.name, 0, &line.result, &other.result)
+            {
+                out.sequences.push(format!(
+                    "{tid}, call {index}:\n    strace {}\n    ours   {}",
+                    line.text(),
+                    other.text()
+                ));
+                break;
+            }
+            // A signal killed the thread before strace came to what the call filled in.
+            if line.result == "?" && other.result != "?" {
+                continue;
+            }
+            if line.text() == other.text() {
+                out.same += 1;
+                continue;
+            }
+            let mut what = String::new();
+            if line.result != other.result
+                && !is_known(known, &mut out.used, &line.name, 0, &line.result, &other.result)
+            {
+                let _ = write!(what, " result");
+            }
+            for at in 0..line.args.len().max(other.args.len()) {
+                let one = line.args.get(at).map_or("", String::as_str);
+                let two = other.args.get(at).map_or("", String::as_str);
+                if one != two && !is_known(known, &mut out.used, &line.name, at + 1, one, two) {
+                    let _ = write!(what, " {}", at + 1);
+                }
+            }
+            if !what.is_empty() {
+                out.unexplained.push(format!(
+                    "{}{what}\n    strace {}\n    ours   {}",
+                    line.name,
+                    line.text(),
+                    other.text()
+                ));
+            }
+        }
+        if let Some(more) = found.get(wanted.len()) {
+            out.sequences
+                .push(format!("{tid}: strace ends before {}", more.text()));
+        }
+    }
+    out
+}
+
+fn is_known(
+    known: &[Explained],
+    used: &mut [usize],
+    call: &str,
+    place: usize,
+    theirs: &str,
+    ours: &str,
+) -> bool {
+    // Names of descriptors stand in many places; all the rest has to be the same there.
+    let place = if bare(theirs) == bare(ours) { NAME } else { place };
+    for (row, used) in known.iter().zip(used) {
+        if (row.call == "*" || row.call == call)
+            && row.place.map_or(place != NAME, |other| other == place)
+            && theirs.contains(&row.theirs)
+            && ours.contains(&row.ours)
+        {
+            *used += 1;
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_taken_apart() {
+        let log = "12   1.5 openat(AT_FDCWD</>, \"a, (b\\\" = \", O_RDONLY) = 3</a, (b> <0.000012>\n\
+            12   1.6 poll([{fd=3, events=POLLIN}], 1, 0)      = 1 ([{fd=3, revents=POLLIN}]) <0.000001>\n\
+            13   1.6 read(3,  <unfinished ...>\n\
+            12   1.7 --- SIGCHLD {si_signo=SIGCHLD} ---\n\
+            13   1.7 <... read resumed>\"x\", 1) = 1 <0.1>\n\
+            13   1.8 exit_group(0)                     = ?\n\
+            14   1.8 pause( <unfinished ...>\n\
+            14   1.9 +++ killed by SIGKILL +++\n";
+        let threads = parse(log).unwrap();
+        assert_eq!(threads.order, [12, 13, 14]);
+        let line = &threads.calls[&12][0];
+        assert_eq!(line.args, ["AT_FDCWD</>", "\"a, (b\\\" = \"", "O_RDONLY"]);
+        assert_eq!(line.value(), "3");
+        assert_eq!(threads.calls[&12][1].result, "1 ([{fd=3, revents=POLLIN}])");
+        assert_eq!(threads.calls[&13][0].text(), "read(3, \"x\", 1) = 1");
+        assert_eq!(threads.calls[&13][1].value(), "?");
+        assert_eq!(threads.calls[&14][0].text(), "pause() = ?");
+    }
+
+    #[test]
+    fn names_of_descriptors_are_told_apart() {
+        assert_eq!(bare("3</a<char 1:3>>"), "3");
+        assert_eq!(
+            bare("[{fd=3<TCP:[1.2.3.4:5->6.7.8.9:1]>, events=POLLIN}]"),
+            "[{fd=3, events=POLLIN}]"
+        );
+        assert_eq!(bare("AT_FDCWD</x>"), "AT_FDCWD");
+        assert_eq!(bare("3</x>(deleted)"), "3");
+        assert_eq!(bare("\"3<a>\""), "\"3<a>\"");
+    }
+
+    #[test]
+    fn what_differs_is_told() {
+        let one = parse("1 1.0 a(1, 2) = 0\n1 1.0 b(1) = 5\n1 1.0 c() = 0\n").unwrap();
+        let two = parse("1 1.0 a(1, 3) = 0\n1 1.0 b(1) = 6\n1 1.0 c() = 0\n").unwrap();
+        let out = compare(&one, &two, &[]);
+        assert_eq!((out.unexplained.len(), out.sequences.len()), (1, 1));
+        let known =
+            explained("| `a` | 2 | `2` | `3` | because |\n| `b` | result | `5` | `6` | why not |\n").unwrap();
+        let out = compare(&one, &two, &known);
+        assert_eq!((out.unexplained.len(), out.sequences.len(), out.same), (0, 0, 1));
+        assert_eq!(out.used, [1, 2]);
+        assert!(explained("| `a` | 2 | `2` | `3` |  |").is_err());
+    }
+}
