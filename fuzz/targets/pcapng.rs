@@ -13,6 +13,6 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         && let Ok(packet) = read_packet(&section, rest)
     {
         let headers = packet::headers(&packet);
-        packet::summary(&packet, headers.as_ref());
+        let _ = packet::summary(&packet, headers.as_ref());
     }
 });

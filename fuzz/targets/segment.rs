@@ -49,7 +49,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             "{json}"
         );
         if let Body::Syscall(call) = &event.body {
-            stillframe_replay::call::full_text(call);
+            let _ = stillframe_replay::call::full_text(call);
         }
     }
     let bytes = state.encode("t").unwrap();

@@ -53,7 +53,7 @@ pub(crate) fn run(seconds: u64, only: &[String]) -> Result<()> {
             .arg(format!("-max_total_time={seconds}"))
             .arg(format!("-rss_limit_mb={MEMORY}"))
             .args([
-                "-max_len=65536",
+                "-max_len=131072",
                 "-timeout=10",
                 "-print_final_stats=1",
                 "-verbosity=0",

@@ -139,8 +139,7 @@ pub struct SyscallColumns<'a> {
     pub time: Integers<'a>,
     /// Whether it arrived late: 0 or 1.
     pub late: Integers<'a>,
-    /// Nanoseconds from entry to return; means nothing where `flags` says that the entry was not seen.
-    pub duration: Integers<'a>,
+    duration: Integers<'a>,
     /// Numbers of the calls.
     pub number: Integers<'a>,
     /// The tables of the numbers.
@@ -286,8 +285,23 @@ impl<'a> SyscallColumns<'a> {
     /// What the row of a call holds itself; of a row that is not there zeros.
     #[must_use]
     pub fn facts(&self, row: usize) -> SyscallFacts {
+        SyscallFacts {
+            duration: self.duration(row),
+            ..self.facts_but_duration(row)
+        }
+    }
+
+    /// See [`Syscall::duration`].
+    #[must_use]
+    pub fn duration(&self, row: usize) -> Option<u64> {
+        let unseen = self.flags.get(row) & u64::from(ROW_ENTRY_UNSEEN) != 0;
+        (!unseen).then(|| self.duration.get(row))
+    }
+
+    /// The same without the duration, which is the one that has to be decoded for it.
+    #[must_use]
+    pub fn facts_but_duration(&self, row: usize) -> SyscallFacts {
         let flags = self.flags.get(row);
-        let unseen = flags & u64::from(ROW_ENTRY_UNSEEN) != 0;
         SyscallFacts {
             abi: self.abi(row),
             number: u32::try_from(self.number.get(row)).unwrap_or(u32::MAX),
@@ -297,7 +311,7 @@ impl<'a> SyscallColumns<'a> {
             } else {
                 Return::Value(unzigzag(self.ret.get(row)))
             },
-            duration: (!unseen).then(|| self.duration.get(row)),
+            duration: None,
             cpu: u16::try_from(self.cpu.get(row)).unwrap_or(u16::MAX),
         }
     }

@@ -401,10 +401,16 @@ impl Scan<'_, '_> {
             }
             Depends::Row => {
                 let mut event = made_up(|_| {});
-                let asks_number = test.field.field.name == "evt.num";
+                let name = test.field.field.name;
+                let asks_number = name == "evt.num";
+                // Columns that have to be decoded first are left alone where nobody asks for them.
+                let asks_time = matches!(name, "evt.time" | "evt.boottime" | "evt.reltime");
+                let asks_duration = name == "evt.latency";
                 Meant::known(Rows::pick_of(within, |row| {
-                    let facts = calls.facts(row);
-                    event.time = BootTime(calls.time.get(row));
+                    let facts = calls.facts_but_duration(row);
+                    if asks_time {
+                        event.time = BootTime(calls.time.get(row));
+                    }
                     event.late = calls.late.get(row) == 1;
                     if asks_number {
                         event.num = (self.number)(row);
@@ -414,8 +420,10 @@ impl Scan<'_, '_> {
                         call.number = facts.number;
                         call.args = facts.args;
                         call.ret = facts.ret;
-                        call.duration = facts.duration;
                         call.cpu = facts.cpu;
+                        if asks_duration {
+                            call.duration = calls.duration(row);
+                        }
                     }
                     passes(&event)
                 }))
