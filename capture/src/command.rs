@@ -10,6 +10,7 @@
 //! The command is nobody's prisoner: capture's end leaves it running, except that a terminal sends Ctrl-C to both.
 //! A command that is still held when capture ends is killed, since it has not begun.
 
+use crate::secrets;
 use crate::exit;
 use crate::output::OutputPlan;
 use nix::errno::Errno;
@@ -248,11 +249,7 @@ impl HeldCommand {
     fn end(&mut self, status: Option<i32>, signal: Option<i32>) {
         self.is_held = false;
         self.ended = Some(CommandOutcome {
-            argv: self
-                .argv
-                .iter()
-                .map(|argument| argument.to_string_lossy().into_owned())
-                .collect(),
+            argv: secrets::command(&self.argv),
             status,
             signal,
         });

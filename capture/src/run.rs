@@ -1,5 +1,6 @@
 //! A whole run of `capture`: what was typed becomes an exit code.
 
+use crate::secrets;
 use crate::cli::{Arguments, show_size, show_time};
 use crate::command::HeldCommand;
 use crate::exit;
@@ -66,6 +67,7 @@ fn capture(arguments: &Arguments) -> Result<u8, Refusal> {
         let message = format!("signals: cannot be taken over: {error}");
         Refusal::new(message, exit::NOTHING)
     })?;
+    secrets::choose(plan.secrets);
     let command = match &plan.command {
         Some(command) => {
             let held = HeldCommand::start(&command.program, &command.argv, &plan.output)

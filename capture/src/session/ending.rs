@@ -1,6 +1,7 @@
 //! The end of a recording: sources drain, the rest is sealed, the snapshot is taken again, the bundle is closed.
 
 use super::Session;
+use crate::secrets;
 use crate::attach::{self, Running};
 use crate::clock;
 use crate::output;
@@ -234,7 +235,7 @@ impl Session<'_> {
             cost: cost(&self.outcomes),
             sources: self.outcomes,
             not_captured,
-            redacted: self.redacted,
+            redacted: self.redacted.into_iter().chain(secrets::redactions()).collect(),
             command,
             ..End::default()
         };

@@ -1,5 +1,6 @@
 //! Processes and threads, from `/proc/PID/` (proc(5)).
 
+use crate::secrets;
 use super::proc_file::{bytes, gone, link, text};
 use super::{CollectError, Collected, Outcome};
 use procfs::FromRead;
@@ -61,6 +62,9 @@ pub(super) fn collect(pids: &[u32], container: &str) -> Outcome<Vec<ProcessInfo>
         process.cwd = link(&at("cwd"));
         process.root = link(&at("root"));
         container.clone_into(&mut process.container);
+        if let Some(masker) = secrets::policy() {
+            masker.arguments(&mut process.argv, secrets::Place::Snapshot);
+        }
         process.threads = threads(*pid, threads_left);
         threads_left = threads_left.saturating_sub(process.threads.len());
         found.push(process);

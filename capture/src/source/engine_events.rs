@@ -4,6 +4,7 @@
 //! All events of the engine are kept, not only those of the targets: they are few, and a neighbour's OOM kill or a
 //! daemon's reload is evidence too. A flood is bounded to [`RATE_LIMIT`] a second; the rest is counted as lost.
 
+use crate::secrets;
 use crate::clock::{self, WallClock};
 use crate::engine::{Engine, EngineError, Item, Streams};
 use crate::source::{Outbox, RecorderGone, Report, Source, SourceError, Stop};
@@ -292,7 +293,11 @@ impl<'a> Reader<'a> {
         self.report.drafts.push(Draft {
             time,
             cpu: 0,
-            body: Body::Engine(EngineEvent { json: line }),
+            body: Body::Engine(EngineEvent {
+                json: secrets::policy()
+                    .and_then(|masker| masker.engine_event(&line))
+                    .unwrap_or(line),
+            }),
         });
     }
 
