@@ -10,9 +10,9 @@
 //! The command is nobody's prisoner: capture's end leaves it running, except that a terminal sends Ctrl-C to both.
 //! A command that is still held when capture ends is killed, since it has not begun.
 
-use crate::secrets;
 use crate::exit;
 use crate::output::OutputPlan;
+use crate::secrets;
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill, raise};

@@ -48,6 +48,9 @@ pub struct Recorder<W: Write> {
     clocks: fn() -> Anchor,
     since_checkpoint: u32,
     events_since_checkpoint: u64,
+    /// The output has failed: the state knows of events that could not be written, so it is no checkpoint of those
+    /// that were; and room is short.
+    checkpoints_ended: bool,
     losses: BTreeMap<&'static str, u64>,
     /// Bytes of the bundle, about.
     limit: u64,
@@ -68,6 +71,7 @@ impl<W: Write> Recorder<W> {
             clocks: clock::anchor,
             since_checkpoint: CHECKPOINT_EVERY,
             events_since_checkpoint: 0,
+            checkpoints_ended: false,
             losses: BTreeMap::new(),
             limit,
             unwritten: BTreeMap::new(),
@@ -153,7 +157,7 @@ impl<W: Write> Recorder<W> {
         let number = self.writer.next_slice();
         let is_due =
             self.since_checkpoint >= CHECKPOINT_EVERY || self.events_since_checkpoint >= CHECKPOINT_EVENTS;
-        let checkpoint = if is_due {
+        let checkpoint = if is_due && !self.checkpoints_ended {
             Some(self.state.encode(layout::STATE)?)
                 // One that is too large for a member is left out: checkpoints are hints.
                 .filter(|bytes| bytes.len() <= layout::MEMBER_MAX)
@@ -165,6 +169,7 @@ impl<W: Write> Recorder<W> {
         let has_checkpoint = checkpoint.is_some();
         let sealed = slice::seal(number, &content, &runs, &names, checkpoint)?;
         if let Err(error) = self.writer.slice(sealed) {
+            self.checkpoints_ended = true;
             self.count_unwritten(content.syscalls.rows.len(), content.drafts);
             return Err(error);
         }
@@ -208,7 +213,7 @@ impl<W: Write> Recorder<W> {
     pub fn give_up(&mut self, cause: &str) {
         let (calls, drafts) = self.pending.take_all();
         self.count_unwritten(calls.rows.len(), drafts);
-        self.since_checkpoint = 0;
+        self.checkpoints_ended = true;
         self.report_unwritten(cause);
     }
 

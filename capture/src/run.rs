@@ -1,6 +1,5 @@
 //! A whole run of `capture`: what was typed becomes an exit code.
 
-use crate::secrets;
 use crate::cli::{Arguments, show_size, show_time};
 use crate::command::HeldCommand;
 use crate::exit;
@@ -8,6 +7,7 @@ use crate::output::{Output, OutputPlan};
 use crate::plan::{self, Plan};
 use crate::preflight::{self, Preflight};
 use crate::progress::Progress;
+use crate::secrets;
 use crate::session::{Finished, Session};
 use crate::signals::Ends;
 use std::io::{self, Write as _};

@@ -75,7 +75,10 @@ pub(crate) fn masker() -> &'static Masker {
 
 /// A command's arguments as the bundle has them.
 pub(crate) fn command(words: &[OsString]) -> Vec<String> {
-    let mut out: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let mut out: Vec<String> = words
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
     if let Some(masker) = policy() {
         masker.arguments(&mut out, Place::Command);
     }
@@ -119,10 +122,11 @@ fn random() -> [u8; 32] {
 
 /// HMAC-SHA-256 (RFC 2104) with a key shorter than a block.
 fn keyed_hash(key: &[u8; 32], value: &[u8]) -> [u8; 32] {
-    let padded = |pad: u8| -> [u8; 64] {
-        std::array::from_fn(|at| key.get(at).copied().unwrap_or(0) ^ pad)
-    };
-    let inner = Sha256::new().chain_update(padded(0x36)).chain_update(value).finalize();
+    let padded = |pad: u8| -> [u8; 64] { std::array::from_fn(|at| key.get(at).copied().unwrap_or(0) ^ pad) };
+    let inner = Sha256::new()
+        .chain_update(padded(0x36))
+        .chain_update(value)
+        .finalize();
     Sha256::new()
         .chain_update(padded(0x5c))
         .chain_update(inner)
@@ -207,7 +211,9 @@ impl Masker {
         let mut rest = bytes;
         while !rest.is_empty() {
             let end = rest.iter().position(|byte| *byte == 0);
-            let (argument, after) = rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or((rest, &[]));
+            let (argument, after) = rest
+                .split_at_checked(end.unwrap_or(rest.len()))
+                .unwrap_or((rest, &[]));
             match self.argument(argument, &mut next) {
                 Some((masked, count)) => {
                     out.extend(masked);
@@ -318,7 +324,13 @@ fn value(text: &[u8], start: usize, limit: usize, among: bool) -> Range<usize> {
     // In a script, what ends a command is no part of its last word.
     if text.iter().any(u8::is_ascii_whitespace) && !text.starts_with(b"-") {
         let ends = |byte: &&u8| matches!(byte, b';' | b'&' | b'|' | b')');
-        end -= rest.get(..end).unwrap_or_default().iter().rev().take_while(ends).count();
+        end -= rest
+            .get(..end)
+            .unwrap_or_default()
+            .iter()
+            .rev()
+            .take_while(ends)
+            .count();
     }
     start..start + end
 }
@@ -339,9 +351,15 @@ fn in_word(text: &[u8], word: Range<usize>, limit: usize, found: &mut Vec<Range<
     // `Authorization: Bearer …`: the rest of the text belongs to it.
     if let Some(colon) = bytes.iter().position(|byte| *byte == b':') {
         let header = bytes.get(..colon).unwrap_or_default();
-        let header = header.rsplit(|byte| matches!(byte, b'"' | b'\'')).next().unwrap_or(header);
+        let header = header
+            .rsplit(|byte| matches!(byte, b'"' | b'\''))
+            .next()
+            .unwrap_or(header);
         let is_header = header.contains(&b'-') || header.eq_ignore_ascii_case(b"authorization");
-        if !header.starts_with(b"-") && is_header && header.iter().all(|byte| is_name(*byte)) && is_secret_name(header)
+        if !header.starts_with(b"-")
+            && is_header
+            && header.iter().all(|byte| is_name(*byte))
+            && is_secret_name(header)
         {
             let mut start = word.start + colon + 1;
             while text.get(start).is_some_and(u8::is_ascii_whitespace) {
@@ -349,7 +367,9 @@ fn in_word(text: &[u8], word: Range<usize>, limit: usize, found: &mut Vec<Range<
             }
             let quoted = bytes.iter().take(colon).any(|byte| matches!(byte, b'"' | b'\''));
             let rest = text.get(start..).unwrap_or_default();
-            let end = rest.iter().position(|byte| quoted && matches!(byte, b'"' | b'\''));
+            let end = rest
+                .iter()
+                .position(|byte| quoted && matches!(byte, b'"' | b'\''));
             let end = end.map_or(text.len(), |end| start + end);
             found.extend((end > start).then_some(start..end));
             return Next::Plain;
@@ -357,7 +377,10 @@ fn in_word(text: &[u8], word: Range<usize>, limit: usize, found: &mut Vec<Range<
     }
     let mut at = word.start;
     while at < word.end {
-        if text.get(at..word.end).is_some_and(|rest| rest.starts_with(b"://")) {
+        if text
+            .get(at..word.end)
+            .is_some_and(|rest| rest.starts_with(b"://"))
+        {
             let password = in_url(text, at + 3, word.end);
             if let Some(password) = password {
                 at = password.end;
@@ -441,20 +464,38 @@ mod tests {
 
     #[test]
     fn options_variables_and_urls() {
-        assert_eq!(masked(&["mysql", "--password", "hunter2", "db"]), ["mysql", "--password", "<7>", "db"]);
+        assert_eq!(
+            masked(&["mysql", "--password", "hunter2", "db"]),
+            ["mysql", "--password", "<7>", "db"]
+        );
         assert_eq!(masked(&["x", "--password", "-v"]), ["x", "--password", "-v"]);
         assert_eq!(one("--password=two words"), "--password=<9>");
         assert_eq!(one("--token=a&b"), "--token=<3>");
         assert_eq!(one("PGPASSWORD=x"), "PGPASSWORD=<1>");
-        assert_eq!(one("AWS_SECRET_ACCESS_KEY=abc/def+=="), "AWS_SECRET_ACCESS_KEY=<9>");
+        assert_eq!(
+            one("AWS_SECRET_ACCESS_KEY=abc/def+=="),
+            "AWS_SECRET_ACCESS_KEY=<9>"
+        );
         assert_eq!(one("-Ddb.password=x"), "-Ddb.password=<1>");
         assert_eq!(one("postgres://me:pw@db:5432/x"), "postgres://me:<2>@db:5432/x");
-        assert_eq!(one("https://ghp_0123456789abcdefghij@host/x"), "https://<24>@host/x");
+        assert_eq!(
+            one("https://ghp_0123456789abcdefghij@host/x"),
+            "https://<24>@host/x"
+        );
         assert_eq!(one("https://me@host/x"), "https://me@host/x");
-        assert_eq!(one("http://h/x?user=a&password=b&c=d"), "http://h/x?user=a&password=<1>&c=d");
+        assert_eq!(
+            one("http://h/x?user=a&password=b&c=d"),
+            "http://h/x?user=a&password=<1>&c=d"
+        );
         assert_eq!(masked(&["curl", "-u", "me:pw"]), ["curl", "-u", "me:<2>"]);
-        assert_eq!(masked(&["docker", "run", "-u", "1000:1000"]), ["docker", "run", "-u", "1000:1000"]);
-        assert_eq!(masked(&["curl", "-H", "Authorization: Bearer abc def"])[2], "Authorization: <14>");
+        assert_eq!(
+            masked(&["docker", "run", "-u", "1000:1000"]),
+            ["docker", "run", "-u", "1000:1000"]
+        );
+        assert_eq!(
+            masked(&["curl", "-H", "Authorization: Bearer abc def"])[2],
+            "Authorization: <14>"
+        );
         assert_eq!(one("X-Api-Key:abc"), "X-Api-Key:<3>");
     }
 
@@ -469,7 +510,10 @@ mod tests {
             one("curl -H 'Authorization: Bearer abc' http://x"),
             "curl -H 'Authorization: <10>' http://x"
         );
-        assert_eq!(one("host=db password=x dbname=y"), "host=db password=<1> dbname=y");
+        assert_eq!(
+            one("host=db password=x dbname=y"),
+            "host=db password=<1> dbname=y"
+        );
     }
 
     #[test]

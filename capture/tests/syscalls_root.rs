@@ -19,7 +19,7 @@ use stillframe_capture::source::syscalls::{OpenCalls, SyscallConfig, SyscallSour
 use stillframe_capture::source::{Message, Outbox, Report, Source, Stop};
 use stillframe_capture::target::{Cgroups, Target, TargetKind};
 use stillframe_format::batch::{Capture, CaptureStatus, ROW_NEVER_RETURNED, SyscallBatch, SyscallRow};
-use stillframe_format::event::{Abi, ProcessChange, Task, When};
+use stillframe_format::event::{Abi, ArgKind, ProcessChange, Task, When};
 use stillframe_format::{Body, Draft};
 
 /// A call with everything that belongs to it.
@@ -626,9 +626,15 @@ END"#;
     let long = of(libc::SYS_openat).find(|call| call.row.ret == -36).unwrap();
     assert_eq!(long.data[0].0.status, CaptureStatus::Truncated);
     assert_eq!((long.data[0].0.original, long.data[0].1.len()), (0, 4096));
+    // The segments themselves are captured beside what they hold.
     let writev = of(libc::SYS_writev).next().unwrap();
+    let (held, bytes) = writev
+        .data
+        .iter()
+        .find(|(capture, _)| capture.kind == ArgKind::Buffer)
+        .unwrap();
     assert_eq!(
-        (writev.data[0].1.as_slice(), writev.data[0].0.status),
+        (bytes.as_slice(), held.status),
         (&b"abcdef"[..], CaptureStatus::Whole)
     );
     let read = of(libc::SYS_read)

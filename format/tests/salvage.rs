@@ -168,7 +168,7 @@ fn a_flipped_byte_costs_its_own_slice_only() {
 
 #[test]
 #[ignore = "exhaustive: minutes"]
-fn every_flipped_byte_costs_its_own_slice_only() {
+fn exhaustive_every_flipped_byte_costs_its_own_slice_only() {
     let bytes = bundle(3, 3);
     let (whole, infos) = (events(&bytes), slices(&bytes));
     for at in 0..bytes.len() {

@@ -176,7 +176,9 @@ fn every_victim_reads_as_strace_reads_it() -> Result<()> {
     ];
     let run = watch(folder, &names)?;
     let list = differences()?;
-    let (needed, _) = list.split_once("\n## ").context("differences.md has two tables")?;
+    let (needed, _) = list
+        .split_once("\n## ")
+        .context("differences.md has two tables")?;
     let known = explained(needed)?;
     let comparison = compare(&run.theirs, &run.ours, &known);
     expect_equal("victims", &comparison)?;
@@ -225,7 +227,10 @@ fn requests_in_the_rings_of_io_uring_are_said_to_be_missing() -> Result<()> {
     let bundle = record(folder, &[], &[&program, "one", "io_uring", &place])?;
     let end = String::from_utf8(bundle.member("end.json")?)?;
     ensure!(end.contains("io_uring was used"), "{end}");
-    ensure!(bundle.shows("info", &[])?.contains("io_uring was used"), "info does not say it");
+    ensure!(
+        bundle.shows("info", &[])?.contains("io_uring was used"),
+        "info does not say it"
+    );
     let other = record(tempfile::tempdir()?, &[], &["/bin/true"])?;
     let end = String::from_utf8(other.member("end.json")?)?;
     ensure!(!end.contains("io_uring"), "{end}");
@@ -255,16 +260,26 @@ fn secrets_in_arguments_never_reach_the_bundle() -> Result<()> {
         .filter_map(|rest| rest.get(..16))
         .collect();
     ensure!(tags.len() >= 6, "{} tags in:\n{calls}", tags.len());
-    ensure!(tags.windows(2).all(|pair| pair[0] == pair[1]), "other tags for the same secret: {tags:?}");
+    ensure!(
+        tags.windows(2).all(|pair| pair[0] == pair[1]),
+        "other tags for the same secret: {tags:?}"
+    );
     let end = String::from_utf8(masked.member("end.json")?)?;
-    for place in ["process events: argv", "system calls: argv", "argv of the command"] {
+    for place in [
+        "process events: argv",
+        "system calls: argv",
+        "argv of the command",
+    ] {
         ensure!(end.contains(place), "{place} is not in {end}");
     }
     let again = record(tempfile::tempdir()?, &[], &command)?;
     let other = again.shows("events", &["-f", "evt.type=execve"])?;
     ensure!(!other.contains(tags[0]), "two captures have the same key");
     let kept = record(tempfile::tempdir()?, &["--secrets", "keep"], &command)?;
-    ensure!(unpacked(&kept)?.contains("tops3cret"), "--secrets keep did not keep it");
+    ensure!(
+        unpacked(&kept)?.contains("tops3cret"),
+        "--secrets keep did not keep it"
+    );
     Ok(())
 }
 
@@ -275,7 +290,10 @@ fn without_durations_every_return_is_there_all_the_same() -> Result<()> {
     let bundle = record(tempfile::tempdir()?, &["--no-durations"], &["sh", "-c", script])?;
     bundle.expect_sealed()?;
     bundle.expect_nothing_lost()?;
-    assert_eq!(bundle.count("evt.type=openat and proc.name=cat and fs.path.name=/etc/hostname")?, 1);
+    assert_eq!(
+        bundle.count("evt.type=openat and proc.name=cat and fs.path.name=/etc/hostname")?,
+        1
+    );
     assert_eq!(bundle.count("evt.type=procexit and proc.exit.status=3")?, 1);
     assert_eq!(bundle.count("evt.stream=syscall and evt.latency>=0")?, 0);
     assert_eq!(bundle.count("evt.type=exit_group")?, 0, "it never returns");

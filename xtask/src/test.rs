@@ -136,6 +136,22 @@ const HEAVY: &[(&str, Lane)] = &[
     ("replay for 64-bit Arm", || {
         targets::build("aarch64-unknown-linux-gnu")
     }),
+    ("every byte of a bundle", || {
+        cargo(
+            &[
+                "test",
+                "--locked",
+                "-p",
+                "stillframe-format",
+                "--test",
+                "salvage",
+                "--",
+                "--ignored",
+                "exhaustive_",
+            ],
+            &[],
+        )
+    }),
     ("fuzzing", || fuzz::run(10, &[])),
 ];
 
@@ -209,6 +225,8 @@ fn tests_with_root(bed: &Bed) -> Result<()> {
             "--tests",
         ])
         .args(["--", "--ignored", "--test-threads=1"])
+        // What is ignored for another reason than root: minutes of every byte, and what writes test data anew.
+        .args(["--skip", "exhaustive_", "--skip", "regenerate"])
         .env("STILLFRAME_BIN", workspace::target()?.join("release"))
         .current_dir(workspace::root()?);
     command::run(bed.enter(&mut command), Terminal::Detached)

@@ -258,7 +258,9 @@ impl Scan<'_> {
         let Ok(encoded) = serde_json::to_vec(&String::from_utf8_lossy(&masked)) else {
             return;
         };
-        let inner = encoded.get(1..encoded.len().saturating_sub(1)).unwrap_or_default();
+        let inner = encoded
+            .get(1..encoded.len().saturating_sub(1))
+            .unwrap_or_default();
         self.edits.push((content, inner.to_vec(), pointer(&self.path)));
     }
 
@@ -393,7 +395,16 @@ mod tests {
             text,
             r#"{"Args":["--password","***","db"],"Config":{"Cmd":["sh","-c","mysql --token=*** -x"],"Labels":{"API_KEY":"***","a":"b"}},"Attributes":{"execCommand":"curl http://me:***@h/"},"Action":"exec_start: x --password ***"}"#
         );
-        assert_eq!(pointers, ["/Args/1", "/Config/Cmd/2", "/Config/Labels/API_KEY", "/Attributes/execCommand", "/Action"]);
+        assert_eq!(
+            pointers,
+            [
+                "/Args/1",
+                "/Config/Cmd/2",
+                "/Config/Labels/API_KEY",
+                "/Attributes/execCommand",
+                "/Action"
+            ]
+        );
     }
 
     #[test]

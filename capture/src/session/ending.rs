@@ -1,10 +1,10 @@
 //! The end of a recording: sources drain, the rest is sealed, the snapshot is taken again, the bundle is closed.
 
 use super::Session;
-use crate::secrets;
 use crate::attach::{self, Running};
 use crate::clock;
 use crate::output;
+use crate::secrets;
 use crate::source::Message;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::{TimeVal, TimeValLike as _};

@@ -1,8 +1,8 @@
 //! Processes and threads, from `/proc/PID/` (proc(5)).
 
-use crate::secrets;
 use super::proc_file::{bytes, gone, link, text};
 use super::{CollectError, Collected, Outcome};
+use crate::secrets;
 use procfs::FromRead;
 use procfs::process::{Stat, Status};
 use std::fs;

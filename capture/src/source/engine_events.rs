@@ -4,9 +4,9 @@
 //! All events of the engine are kept, not only those of the targets: they are few, and a neighbour's OOM kill or a
 //! daemon's reload is evidence too. A flood is bounded to [`RATE_LIMIT`] a second; the rest is counted as lost.
 
-use crate::secrets;
 use crate::clock::{self, WallClock};
 use crate::engine::{Engine, EngineError, Item, Streams};
+use crate::secrets;
 use crate::source::{Outbox, RecorderGone, Report, Source, SourceError, Stop};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

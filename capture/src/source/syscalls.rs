@@ -42,8 +42,7 @@ const NO_ENTRIES_NOTE: &str = "only returns of calls were watched: calls have no
     (exit, or killed inside) is not there";
 
 /// What is said when a target uses io_uring.
-const IO_URING_NOTE: &str =
-    "io_uring was used: what was asked for through its rings is not among the system calls, which are incomplete";
+const IO_URING_NOTE: &str = "io_uring was used: what was asked for through its rings is not among the system calls, which are incomplete";
 
 /// Rows that a batch holds before it is handed over.
 const BATCH_ROWS: usize = 16_384;

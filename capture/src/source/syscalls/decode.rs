@@ -169,7 +169,9 @@ impl Decoder {
                     if let Some(masked) = &masked {
                         capture.len = u32::try_from(masked.len()).unwrap_or(u32::MAX);
                     }
-                    self.batch.arena.extend_from_slice(masked.as_deref().unwrap_or(bytes));
+                    self.batch
+                        .arena
+                        .extend_from_slice(masked.as_deref().unwrap_or(bytes));
                     self.batch.captures.push(capture);
                     left = after;
                 }
