@@ -474,7 +474,7 @@ mod tests {
         assert_eq!(one("PGPASSWORD=x"), "PGPASSWORD=<1>");
         assert_eq!(
             one("AWS_SECRET_ACCESS_KEY=abc/def+=="),
-            "AWS_SECRET_ACCESS_KEY=<9>"
+            "AWS_SECRET_ACCESS_KEY=<10>"
         );
         assert_eq!(one("-Ddb.password=x"), "-Ddb.password=<1>");
         assert_eq!(one("postgres://me:pw@db:5432/x"), "postgres://me:<2>@db:5432/x");
