@@ -187,6 +187,7 @@ impl Attached {
                 let source = SyscallSource::new(&SyscallConfig {
                     targets: targets(),
                     data_limit: plan.limits.data,
+                    durations: plan.durations,
                     ring_bytes: plan.memory.syscalls_bytes,
                 })?;
                 self.handles.syscalls = Some(source.targets());

@@ -114,6 +114,11 @@ pub struct Arguments {
     #[arg(long, help_heading = "Sources")]
     pub neighbours: bool,
 
+    /// Watch only the returns of system calls: other processes of the host pay about half as much for it. Calls have no
+    /// duration then, and what never returns (exit, a call that a signal kills) is not among them.
+    #[arg(long, help_heading = "Sources")]
+    pub no_durations: bool,
+
     /// How much of the logs from before the start is kept; 0 for none.
     #[arg(long, value_name = "TIME", default_value = "10m", help_heading = "Sources", value_parser = lookback_time)]
     pub lookback: Duration,
@@ -178,7 +183,7 @@ pub struct Arguments {
     #[arg(long, help_heading = "Output")]
     pub force: bool,
 
-    /// Values of environment variables in the engine's replies.
+    /// What looks like a secret: environment variables in the engine's replies, passwords in arguments.
     #[arg(
         long,
         value_name = "WHAT",
@@ -221,7 +226,7 @@ pub struct Arguments {
 /// `--secrets`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum SecretsChoice {
-    /// Replaced by `***`.
+    /// Replaced by `<secret:LENGTH:HASH>`: equal ones look equal, and nobody can find them by trying.
     #[default]
     Mask,
     /// Kept.

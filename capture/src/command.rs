@@ -12,6 +12,7 @@
 
 use crate::exit;
 use crate::output::OutputPlan;
+use crate::secrets;
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill, raise};
@@ -248,11 +249,7 @@ impl HeldCommand {
     fn end(&mut self, status: Option<i32>, signal: Option<i32>) {
         self.is_held = false;
         self.ended = Some(CommandOutcome {
-            argv: self
-                .argv
-                .iter()
-                .map(|argument| argument.to_string_lossy().into_owned())
-                .collect(),
+            argv: secrets::command(&self.argv),
             status,
             signal,
         });

@@ -13,6 +13,7 @@ mod secrets;
 
 pub use client::{Item, Streams};
 pub use container::Container;
+pub(crate) use secrets::mask_json;
 pub use secrets::{MaskError, Masked, mask_env};
 
 use client::{Client, Reply};

@@ -172,6 +172,7 @@ impl Request {
                 if !reply.masked.is_empty() {
                     inventory.redacted.push(Redaction {
                         member: name.clone(),
+                        count: reply.masked.len() as u64,
                         places: reply.masked,
                     });
                 }

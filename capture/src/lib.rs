@@ -20,6 +20,7 @@ pub mod preflight;
 pub mod progress;
 pub mod recorder;
 pub mod run;
+mod secrets;
 pub mod session;
 pub mod signals;
 pub mod snapshot;

@@ -64,6 +64,8 @@ pub struct Plan {
     pub secrets: Secrets,
     /// Record the block requests of others, too.
     pub neighbours: bool,
+    /// Entries of calls are watched, not only their returns.
+    pub durations: bool,
     /// Go on without what this host lacks.
     pub skip_missing: bool,
     /// End with the command's exit code.
@@ -334,6 +336,7 @@ fn assemble(arguments: &Arguments, found: Found, now: Timestamp) -> Plan {
             SecretsChoice::Keep => Secrets::Keep,
         },
         neighbours: arguments.neighbours,
+        durations: !arguments.no_durations,
         skip_missing: arguments.skip_missing,
         propagate: arguments.propagate,
         quiet: arguments.quiet,
@@ -471,7 +474,7 @@ fn lossy_path<S: Serializer>(path: &Path, out: S) -> Result<S::Ok, S::Error> {
 }
 
 fn lossy_words<S: Serializer>(words: &[OsString], out: S) -> Result<S::Ok, S::Error> {
-    out.collect_seq(words.iter().map(|word| word.to_string_lossy()))
+    out.collect_seq(crate::secrets::command(words))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::output::{Output, OutputPlan};
 use crate::plan::{self, Plan};
 use crate::preflight::{self, Preflight};
 use crate::progress::Progress;
+use crate::secrets;
 use crate::session::{Finished, Session};
 use crate::signals::Ends;
 use std::io::{self, Write as _};
@@ -66,6 +67,7 @@ fn capture(arguments: &Arguments) -> Result<u8, Refusal> {
         let message = format!("signals: cannot be taken over: {error}");
         Refusal::new(message, exit::NOTHING)
     })?;
+    secrets::choose(plan.secrets);
     let command = match &plan.command {
         Some(command) => {
             let held = HeldCommand::start(&command.program, &command.argv, &plan.output)

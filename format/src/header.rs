@@ -205,13 +205,16 @@ pub struct NotCaptured {
     pub reason: String,
 }
 
-/// Where a member was masked.
+/// Where values were replaced: a member, or a kind of place in many.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redaction {
     /// The member.
     pub member: String,
-    /// JSON pointers (RFC 6901) of the values that were replaced.
+    /// JSON pointers (RFC 6901) of the values that were replaced, where it is a member of JSON.
     pub places: Vec<String>,
+    /// How many values were replaced.
+    #[serde(default)]
+    pub count: u64,
 }
 
 /// What a capture cost its host.

@@ -189,3 +189,117 @@ fn every_victim_reads_as_strace_reads_it() -> Result<()> {
     }
     Ok(())
 }
+
+/// A bundle of a command, recorded with these options.
+fn record(folder: TempDir, options: &[&str], command: &[&str]) -> Result<Bundle> {
+    let path = folder.path().join("x.capture.tar.zst");
+    let mut capture = capture(&["--no-packets", "--no-block", "--no-journal", "--no-kernel"])?;
+    capture.args(options).arg("-o").arg(&path).arg("--").args(command);
+    run_for(&mut capture, LIMIT)?.expect_code(0)?;
+    Ok(Bundle::new(path, Some(folder)))
+}
+
+#[test]
+#[ignore = "root"]
+fn nobody_escapes_a_storm_of_processes() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let program = compile(folder.path())?;
+    let program = program.to_str().context("a path")?;
+    let bundle = record(folder, &[], &[program, "storm", "20000"])?;
+    bundle.expect_sealed()?;
+    bundle.expect_nothing_lost()?;
+    assert_eq!(bundle.count("evt.type=procexit and proc.name=victims")?, 20_001);
+    assert_eq!(bundle.count("evt.type=exit_group and proc.name=victims")?, 20_001);
+    Ok(())
+}
+
+#[test]
+#[ignore = "root"]
+fn requests_in_the_rings_of_io_uring_are_said_to_be_missing() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let program = compile(folder.path())?;
+    let place = folder.path().join("v");
+    fs::create_dir(&place)?;
+    let (program, place) = (
+        program.to_str().context("a path")?.to_owned(),
+        place.to_str().context("a path")?.to_owned(),
+    );
+    let bundle = record(folder, &[], &[&program, "one", "io_uring", &place])?;
+    let end = String::from_utf8(bundle.member("end.json")?)?;
+    ensure!(end.contains("io_uring was used"), "{end}");
+    ensure!(
+        bundle.shows("info", &[])?.contains("io_uring was used"),
+        "info does not say it"
+    );
+    let other = record(tempfile::tempdir()?, &[], &["/bin/true"])?;
+    let end = String::from_utf8(other.member("end.json")?)?;
+    ensure!(!end.contains("io_uring"), "{end}");
+    Ok(())
+}
+
+/// Everything in a bundle, unpacked, as text.
+fn unpacked(bundle: &Bundle) -> Result<String> {
+    let out = run_for(&mut tool("tar", &["--zstd", "-xOf", bundle.name()?]), LIMIT)?.expect_code(0)?;
+    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+#[test]
+#[ignore = "root"]
+fn secrets_in_arguments_never_reach_the_bundle() -> Result<()> {
+    // The shell reads its command from its arguments, so no buffer of a read holds it.
+    let script = "env true --password tops3cret; env API_TOKEN=tops3cret true; env true http://me:tops3cret@host/; sleep 1";
+    let command = ["sh", "-c", script];
+    let masked = record(tempfile::tempdir()?, &[], &command)?;
+    masked.expect_sealed()?;
+    let text = unpacked(&masked)?;
+    ensure!(!text.contains("tops3cret"), "the secret is in the bundle");
+    let calls = masked.shows("events", &["-f", "evt.type=execve"])?;
+    let tags: Vec<&str> = calls
+        .split("<secret:9:")
+        .skip(1)
+        .filter_map(|rest| rest.get(..16))
+        .collect();
+    ensure!(tags.len() >= 6, "{} tags in:\n{calls}", tags.len());
+    ensure!(
+        tags.windows(2).all(|pair| pair[0] == pair[1]),
+        "other tags for the same secret: {tags:?}"
+    );
+    let end = String::from_utf8(masked.member("end.json")?)?;
+    for place in [
+        "process events: argv",
+        "system calls: argv",
+        "argv of the command",
+    ] {
+        ensure!(end.contains(place), "{place} is not in {end}");
+    }
+    let again = record(tempfile::tempdir()?, &[], &command)?;
+    let other = again.shows("events", &["-f", "evt.type=execve"])?;
+    ensure!(!other.contains(tags[0]), "two captures have the same key");
+    let kept = record(tempfile::tempdir()?, &["--secrets", "keep"], &command)?;
+    ensure!(
+        unpacked(&kept)?.contains("tops3cret"),
+        "--secrets keep did not keep it"
+    );
+    Ok(())
+}
+
+#[test]
+#[ignore = "root"]
+fn without_durations_every_return_is_there_all_the_same() -> Result<()> {
+    let script = "cat /etc/hostname > /dev/null; exit 3";
+    let bundle = record(tempfile::tempdir()?, &["--no-durations"], &["sh", "-c", script])?;
+    bundle.expect_sealed()?;
+    bundle.expect_nothing_lost()?;
+    assert_eq!(
+        bundle.count("evt.type=openat and proc.name=cat and fs.path.name=/etc/hostname")?,
+        1
+    );
+    assert_eq!(bundle.count("evt.type=procexit and proc.exit.status=3")?, 1);
+    assert_eq!(bundle.count("evt.stream=syscall and evt.latency>=0")?, 0);
+    assert_eq!(bundle.count("evt.type=exit_group")?, 0, "it never returns");
+    ensure!(
+        String::from_utf8(bundle.member("end.json")?)?.contains("only returns of calls were watched"),
+        "the bundle does not say it"
+    );
+    Ok(())
+}

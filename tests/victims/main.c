@@ -26,6 +26,26 @@ static int run(const struct victim *victim, const char *folder)
 	return 0;
 }
 
+/* `victims storm N`: N processes, a few at a time. */
+static int storm(int count)
+{
+	int alive = 0;
+	for (int at = 0; at < count; at++) {
+		pid_t child = fork();
+		if (child == 0)
+			_exit(at & 127);
+		if (child < 0)
+			return 1;
+		if (++alive == 8) {
+			while (alive > 0 && wait(NULL) > 0)
+				alive--;
+		}
+	}
+	while (wait(NULL) > 0)
+		;
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const struct victim *victim;
@@ -37,6 +57,8 @@ int main(int argc, char **argv)
 	}
 	if (argc >= 2 && !strcmp(argv[1], "nothing"))
 		return 0;
+	if (argc == 3 && !strcmp(argv[1], "storm"))
+		return storm(atoi(argv[2]));
 	if (argc == 3 && !strcmp(argv[1], "all")) {
 		for (victim = __start_victims; victim < __stop_victims; victim++)
 			failed |= run(victim, argv[2]);
@@ -47,6 +69,6 @@ int main(int argc, char **argv)
 			if (!strcmp(victim->name, argv[2]))
 				return run(victim, argv[3]);
 	}
-	fprintf(stderr, "usage: victims list | all FOLDER | one NAME FOLDER\n");
+	fprintf(stderr, "usage: victims list | storm N | all FOLDER | one NAME FOLDER\n");
 	return 2;
 }

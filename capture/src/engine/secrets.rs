@@ -1,13 +1,13 @@
-//! Masking the values of environment variables in the engine's JSON without touching any other byte.
+//! Masking secrets in the engine's JSON without touching any other byte.
 //!
-//! The reply is evidence, so it is not parsed and written again: a scanner finds where the strings of
-//! `Config.Env` (and `ContainerConfig.Env`, which images of older engines have) lie, and only those bytes change.
+//! The reply is evidence, so it is not parsed and written again: a scanner finds where the strings lie that hold a
+//! secret, and only those bytes change. All values of `Config.Env` (and `ContainerConfig.Env`, which images of older
+//! engines have) count as secret, labels with a secret's name, and what [`crate::secrets`] finds in commands.
 
+use crate::secrets::{Masker, Next, is_secret_name, masker};
 use serde::de::IgnoredAny;
 use std::ops::Range;
 
-/// What stands in place of a value.
-const MASK: &[u8] = b"***";
 /// Nesting that no reply of an engine comes near.
 const DEPTH_LIMIT: usize = 128;
 
@@ -34,18 +34,25 @@ pub enum MaskError {
 
 /// Masks the values of environment variables in `json`, the reply to inspect of a container or an image.
 ///
-/// Of `NAME=value` the name stays and the value becomes `***`, an empty one too; a name without `=` carries no
+/// Of `NAME=value` the name stays and the value becomes a tag, an empty one too; a name without `=` carries no
 /// value and stays. Strings below `Env` where the API has none are masked whole. Keys are matched without regard
 /// to case, as the engine's own decoder does, and every one of a repeated key counts.
 ///
 /// # Errors
 /// [`MaskError`] when the bytes are no JSON or nested too deep; the caller should then not keep them.
 pub fn mask_env(json: &[u8]) -> Result<Masked, MaskError> {
+    mask_json(json, masker())
+}
+
+/// The same with a given key.
+pub(crate) fn mask_json(json: &[u8], masker: &Masker) -> Result<Masked, MaskError> {
     // The scanner below is lenient; this is what makes it right.
     serde_json::from_slice::<IgnoredAny>(json)?;
     let mut scan = Scan {
         json,
+        masker,
         at: 0,
+        next: Next::Plain,
         path: Vec::new(),
         edits: Vec::new(),
     };
@@ -53,9 +60,9 @@ pub fn mask_env(json: &[u8]) -> Result<Masked, MaskError> {
     let mut bytes = Vec::with_capacity(json.len());
     let mut pointers = Vec::with_capacity(scan.edits.len());
     let mut copied = 0;
-    for (range, pointer) in scan.edits {
+    for (range, value, pointer) in scan.edits {
         bytes.extend_from_slice(json.get(copied..range.start).unwrap_or_default());
-        bytes.extend_from_slice(MASK);
+        bytes.extend_from_slice(&value);
         copied = range.end;
         pointers.push(pointer);
     }
@@ -76,6 +83,10 @@ enum Place {
     Entry,
     /// Anything else below `Env`.
     Inside,
+    /// An object of labels, or of what an event says of itself.
+    Labels,
+    /// The value of a label with a secret's name.
+    Label,
     /// Anywhere else.
     Elsewhere,
 }
@@ -87,6 +98,8 @@ impl Place {
             Self::Root if is("Config") || is("ContainerConfig") => Self::Config,
             Self::Config if is("Env") => Self::Env,
             Self::Env | Self::Entry | Self::Inside => Self::Inside,
+            Self::Labels if is_secret_name(key.as_bytes()) => Self::Label,
+            _ if is("Labels") || is("Annotations") || is("Attributes") => Self::Labels,
             _ => Self::Elsewhere,
         }
     }
@@ -103,11 +116,14 @@ impl Place {
 /// Walks over JSON that is known to be well formed.
 struct Scan<'a> {
     json: &'a [u8],
+    masker: &'a Masker,
     at: usize,
+    /// What the string before, in the same list, leads to expect.
+    next: Next,
     /// Keys and indices that lead to the value at hand.
     path: Vec<String>,
-    /// Bytes to mask, in order, with the pointer to their string.
-    edits: Vec<(Range<usize>, String)>,
+    /// Bytes to replace, in order, by what, with the pointer to their string.
+    edits: Vec<(Range<usize>, Vec<u8>, String)>,
 }
 
 impl Scan<'_> {
@@ -126,6 +142,9 @@ impl Scan<'_> {
             return Err(MaskError::TooDeep);
         }
         self.space();
+        if self.peek() != Some(b'"') {
+            self.next = Next::Plain;
+        }
         match self.peek() {
             Some(b'{') => self.object(place)?,
             Some(b'[') => self.array(place)?,
@@ -164,7 +183,9 @@ impl Scan<'_> {
             self.at += 1; // the colon
             let inner = place.of_member(&key);
             self.path.push(key);
+            self.next = Next::Plain;
             self.value(inner)?;
+            self.next = Next::Plain;
             self.path.pop();
             let more = self.peek() == Some(b',');
             self.at += 1;
@@ -221,10 +242,36 @@ impl Scan<'_> {
                     None => return,
                 }
             }
-            Place::Env | Place::Inside => content,
-            Place::Root | Place::Config | Place::Elsewhere => return,
+            Place::Env | Place::Inside | Place::Label => content,
+            _ => return self.mask_text(content),
         };
-        self.edits.push((range, pointer(&self.path)));
+        let tag = self.masker.tag(&self.decoded(range.clone()));
+        self.edits.push((range, tag.into_bytes(), pointer(&self.path)));
+    }
+
+    /// A text that may be a command, or a word of one.
+    fn mask_text(&mut self, content: Range<usize>) {
+        let text = self.decoded(content.clone());
+        let Some((masked, _)) = self.masker.argument(&text, &mut self.next) else {
+            return;
+        };
+        let Ok(encoded) = serde_json::to_vec(&String::from_utf8_lossy(&masked)) else {
+            return;
+        };
+        let inner = encoded
+            .get(1..encoded.len().saturating_sub(1))
+            .unwrap_or_default();
+        self.edits.push((content, inner.to_vec(), pointer(&self.path)));
+    }
+
+    /// What a part of a string means; the part itself where it is no string of its own.
+    fn decoded(&self, content: Range<usize>) -> Vec<u8> {
+        let bytes = self.json.get(content).unwrap_or_default();
+        if !bytes.contains(&b'\\') {
+            return bytes.to_vec();
+        }
+        let quoted = [b"\"", bytes, b"\""].concat();
+        serde_json::from_slice::<String>(&quoted).map_or_else(|_| bytes.to_vec(), String::into_bytes)
     }
 }
 
@@ -261,9 +308,18 @@ mod tests {
 
     /// The result as text, and its pointers.
     fn masked(json: &str) -> (String, Vec<String>) {
-        let out = mask_env(json.as_bytes()).unwrap();
+        let out = mask_json(json.as_bytes(), &Masker::with_key([5; 32])).unwrap();
         serde_json::from_slice::<serde_json::Value>(&out.bytes).unwrap();
-        (String::from_utf8(out.bytes).unwrap(), out.pointers)
+        // A tag is as good as another here.
+        let text = String::from_utf8(out.bytes).unwrap();
+        let mut pieces = text.split("<secret:");
+        let mut shown = pieces.next().unwrap().to_owned();
+        for piece in pieces {
+            let (_, end) = piece.split_once('>').unwrap();
+            shown.push_str("***");
+            shown.push_str(end);
+        }
+        (shown, out.pointers)
     }
 
     #[test]
@@ -328,6 +384,38 @@ mod tests {
         );
         assert_eq!(pointers[0], "/Config/Env/A~1b~0");
         assert_eq!(pointers[3], "/Config/Env/B/2/q");
+    }
+
+    #[test]
+    fn commands_and_labels_are_masked_where_they_hold_secrets() {
+        let (text, pointers) = masked(
+            r#"{"Args":["--password","hun\"ter","db"],"Config":{"Cmd":["sh","-c","mysql --token=abc -x"],"Labels":{"API_KEY":"x","a":"b"}},"Attributes":{"execCommand":"curl http://me:pw@h/"},"Action":"exec_start: x --password y"}"#,
+        );
+        assert_eq!(
+            text,
+            r#"{"Args":["--password","***","db"],"Config":{"Cmd":["sh","-c","mysql --token=*** -x"],"Labels":{"API_KEY":"***","a":"b"}},"Attributes":{"execCommand":"curl http://me:***@h/"},"Action":"exec_start: x --password ***"}"#
+        );
+        assert_eq!(
+            pointers,
+            [
+                "/Args/1",
+                "/Config/Cmd/2",
+                "/Config/Labels/API_KEY",
+                "/Attributes/execCommand",
+                "/Action"
+            ]
+        );
+    }
+
+    #[test]
+    fn equal_values_have_equal_tags_however_they_are_written() {
+        let masker = Masker::with_key([5; 32]);
+        let out = mask_json(br#"{"Config":{"Env":["A=\u0041b","B=Ab"]}}"#, &masker).unwrap();
+        let tag = masker.tag(b"Ab");
+        assert_eq!(
+            String::from_utf8(out.bytes).unwrap(),
+            format!(r#"{{"Config":{{"Env":["A={tag}","B={tag}"]}}}}"#)
+        );
     }
 
     #[test]

@@ -59,8 +59,8 @@ impl Display for Plan {
         row(
             "secrets",
             match self.secrets {
-                Secrets::Mask => "environment variables are masked",
-                Secrets::Keep => "environment variables are kept",
+                Secrets::Mask => "replaced by tags",
+                Secrets::Keep => "kept",
             },
         )?;
         for (name, value) in &self.case {
@@ -86,6 +86,9 @@ impl Plan {
         }
         if self.neighbours {
             line.push_str("; neighbours' block requests too");
+        }
+        if !self.durations {
+            line.push_str("; no durations of calls");
         }
         line
     }

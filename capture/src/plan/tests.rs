@@ -66,7 +66,7 @@ fn a_plan_of_containers_is_shown() {
     sources    syscalls, block, journal, logs, events, kernel, metrics (not packets)
     payload    64 bytes of a call's buffers, 96 bytes of a packet
     look-back  10m, at most 16 MiB of journal
-    secrets    environment variables are masked
+    secrets    replaced by tags
     reference  CASE-7
     warning    container: db exists but does not run: it is recorded when it starts
     ");
@@ -74,7 +74,7 @@ fn a_plan_of_containers_is_shown() {
 
 #[test]
 fn a_plan_of_a_command_is_shown_and_its_terminal_escapes_are_not_obeyed() {
-    let mut arguments = arguments("--no-data --secrets keep --neighbours -o - -- sh -c x");
+    let mut arguments = arguments("--no-data --secrets keep --neighbours --no-durations -o - -- sh -c x");
     arguments.command.push("\u{1b}[2J".into());
     let found = Found {
         command: Some(CommandPlan {
@@ -90,10 +90,10 @@ fn a_plan_of_a_command_is_shown_and_its_terminal_escapes_are_not_obeyed() {
     output     standard output
     at most    1 GiB
     memory     128 MiB of kernel buffers: syscalls 64 MiB, block 8 MiB, packets 1 x 16 MiB
-    sources    syscalls, packets, block, journal, logs, events, kernel, metrics; neighbours' block requests too
+    sources    syscalls, packets, block, journal, logs, events, kernel, metrics; neighbours' block requests too; no durations of calls
     payload    none: no buffers of calls, and only the headers of packets
     look-back  10m, at most 16 MiB of journal
-    secrets    environment variables are kept
+    secrets    kept
     "#);
 }
 

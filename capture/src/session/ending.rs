@@ -4,6 +4,7 @@ use super::Session;
 use crate::attach::{self, Running};
 use crate::clock;
 use crate::output;
+use crate::secrets;
 use crate::source::Message;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::{TimeVal, TimeValLike as _};
@@ -234,7 +235,7 @@ impl Session<'_> {
             cost: cost(&self.outcomes),
             sources: self.outcomes,
             not_captured,
-            redacted: self.redacted,
+            redacted: self.redacted.into_iter().chain(secrets::redactions()).collect(),
             command,
             ..End::default()
         };

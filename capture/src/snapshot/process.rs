@@ -2,6 +2,7 @@
 
 use super::proc_file::{bytes, gone, link, text};
 use super::{CollectError, Collected, Outcome};
+use crate::secrets;
 use procfs::FromRead;
 use procfs::process::{Stat, Status};
 use std::fs;
@@ -61,6 +62,9 @@ pub(super) fn collect(pids: &[u32], container: &str) -> Outcome<Vec<ProcessInfo>
         process.cwd = link(&at("cwd"));
         process.root = link(&at("root"));
         container.clone_into(&mut process.container);
+        if let Some(masker) = secrets::policy() {
+            masker.arguments(&mut process.argv, secrets::Place::Snapshot);
+        }
         process.threads = threads(*pid, threads_left);
         threads_left = threads_left.saturating_sub(process.threads.len());
         found.push(process);

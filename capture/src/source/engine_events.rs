@@ -6,6 +6,7 @@
 
 use crate::clock::{self, WallClock};
 use crate::engine::{Engine, EngineError, Item, Streams};
+use crate::secrets;
 use crate::source::{Outbox, RecorderGone, Report, Source, SourceError, Stop};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -292,7 +293,11 @@ impl<'a> Reader<'a> {
         self.report.drafts.push(Draft {
             time,
             cpu: 0,
-            body: Body::Engine(EngineEvent { json: line }),
+            body: Body::Engine(EngineEvent {
+                json: secrets::policy()
+                    .and_then(|masker| masker.engine_event(&line))
+                    .unwrap_or(line),
+            }),
         });
     }
 

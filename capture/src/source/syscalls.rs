@@ -37,6 +37,13 @@ const HOOKS: [(&str, &str); 6] = [
     ("call_enter", "sys_enter"),
 ];
 
+/// What is said when only returns are watched.
+const NO_ENTRIES_NOTE: &str = "only returns of calls were watched: calls have no duration, and one that never returns \
+    (exit, or killed inside) is not there";
+
+/// What is said when a target uses io_uring.
+const IO_URING_NOTE: &str = "io_uring was used: what was asked for through its rings is not among the system calls, which are incomplete";
+
 /// Rows that a batch holds before it is handed over.
 const BATCH_ROWS: usize = 16_384;
 /// Bytes that a batch holds before it is handed over.
@@ -55,6 +62,9 @@ pub struct SyscallConfig {
     pub targets: Vec<Target>,
     /// How many bytes of what is read, written, sent or received are kept for a call, at most 4096; 0 for none.
     pub data_limit: u32,
+    /// Whether the entries of calls are watched too: without, there are no durations, what never returns is not seen,
+    /// and the rest of the host pays less.
+    pub durations: bool,
     /// Memory of the ring, in bytes: the power of two at or below it, between 64 KiB and 1 GiB.
     pub ring_bytes: u64,
 }
@@ -64,6 +74,7 @@ impl Default for SyscallConfig {
         Self {
             targets: Vec::new(),
             data_limit: 64,
+            durations: true,
             ring_bytes: 64 << 20,
         }
     }
@@ -90,6 +101,7 @@ impl SyscallSource {
         let ring_bytes = ring_size(config.ring_bytes);
         let mode = GroupMode::for_targets(&config.targets);
         let data_limit = config.data_limit.min(wire::DATA_MAX);
+        let watches_entries = u32::from(config.durations);
         let own = std::process::id();
         let mode_number = mode.number();
         let mut loader = EbpfLoader::new();
@@ -98,6 +110,7 @@ impl SyscallSource {
             .allow_unsupported_maps()
             .override_global("self_tgid", &own, true)
             .override_global("data_limit", &data_limit, true)
+            .override_global("watches_entries", &watches_entries, true)
             .override_global("group_mode", &mode_number, true)
             .map_max_entries("ring", ring_bytes);
         let mut programs = Programs::load(SOURCE, &mut loader, OBJECT)?;
@@ -115,12 +128,18 @@ impl SyscallSource {
             targets.register(target)?;
         }
         for (name, tracepoint) in HOOKS {
+            if name == "call_enter" && !config.durations {
+                continue;
+            }
             shared.programs().attach(SOURCE, name, tracepoint, &btf)?;
         }
         let walked = shared.walk();
         targets.forget_tree();
         walked?;
         let mut notes = Vec::new();
+        if !config.durations {
+            notes.push(NO_ENTRIES_NOTE.to_owned());
+        }
         if mode == GroupMode::PidNamespace {
             notes.push("containers are told apart by pid namespace: they have no cgroup2 folder".to_owned());
         }
@@ -232,6 +251,9 @@ impl SyscallSource {
             }
             if read == 0 {
                 if stopping {
+                    if decoder.io_uring {
+                        self.notes.push(IO_URING_NOTE.to_owned());
+                    }
                     return Ok(());
                 }
                 std::thread::sleep(PAUSE);

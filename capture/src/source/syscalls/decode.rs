@@ -1,6 +1,7 @@
 //! Records of the ring to rows and events: a pure function of bytes.
 
 use super::wire;
+use crate::secrets::{self, Place};
 use crate::source::tracing::record::{comm, container, take, take_u32, take_u64};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -66,6 +67,9 @@ impl Hasher for Mix {
     }
 }
 
+/// `io_uring_setup` and `io_uring_enter`, which have these numbers on every ABI.
+const IO_URING: std::ops::RangeInclusive<u32> = 425..=426;
+
 /// Rows and events that wait to be handed over.
 #[derive(Default)]
 pub(crate) struct Decoder {
@@ -75,6 +79,8 @@ pub(crate) struct Decoder {
     last: Option<(TaskKey, u32)>,
     /// Full ids of the targets; a record names one by index + 1.
     targets: Vec<String>,
+    /// A call of io_uring was seen: requests in its rings are no calls.
+    pub(crate) io_uring: bool,
     /// Records of a later boottime are left out.
     pub(crate) until: Option<u64>,
 }
@@ -155,7 +161,17 @@ impl Decoder {
             match capture(left) {
                 Ok((mut capture, bytes, after)) => {
                     capture.start = u32::try_from(self.batch.arena.len()).unwrap_or(u32::MAX);
-                    self.batch.arena.extend_from_slice(bytes);
+                    let masked = if capture.kind == ArgKind::Strings {
+                        masked(bytes, Place::Call)
+                    } else {
+                        None
+                    };
+                    if let Some(masked) = &masked {
+                        capture.len = u32::try_from(masked.len()).unwrap_or(u32::MAX);
+                    }
+                    self.batch
+                        .arena
+                        .extend_from_slice(masked.as_deref().unwrap_or(bytes));
                     self.batch.captures.push(capture);
                     left = after;
                 }
@@ -173,12 +189,14 @@ impl Decoder {
         };
         let [flags] = take(header, wire::FLAGS);
         let enter = take_u64(header, wire::ENTER);
+        let number = take_u32(header, wire::NR);
+        self.io_uring |= IO_URING.contains(&number);
         self.batch.rows.push(SyscallRow {
             time,
             duration: if enter == 0 { 0 } else { time.saturating_sub(enter) },
             args: std::array::from_fn(|arg| take_u64(header, wire::ARGS + 8 * arg)),
             ret: i64::from_ne_bytes(take(header, wire::RET)),
-            number: take_u32(header, wire::NR),
+            number,
             task,
             captures: u32::try_from(captures_start).unwrap_or(u32::MAX),
             capture_count: count,
@@ -231,7 +249,10 @@ impl Decoder {
                 let (first, bytes, after) = capture(data)?;
                 let filename = captured(first, bytes);
                 let argv = match capture(after) {
-                    Ok((second, bytes, _)) => captured(second, bytes),
+                    Ok((second, bytes, _)) => {
+                        let masked = masked(bytes, Place::Exec);
+                        captured(second, masked.as_deref().unwrap_or(bytes))
+                    }
                     Err(_) => Captured::Failed(libc::EFAULT),
                 };
                 ProcessChange::Exec {
@@ -303,6 +324,12 @@ fn capture(data: &[u8]) -> Result<(Capture, &[u8], &[u8]), &'static str> {
         len,
     };
     Ok((capture, bytes, rest.get(padded..).unwrap_or(&[])))
+}
+
+/// Arguments without their secrets; `None` when they stay as they are.
+#[cold]
+fn masked(bytes: &[u8], place: Place) -> Option<Vec<u8>> {
+    secrets::policy()?.strings(bytes, place)
 }
 
 fn captured(capture: Capture, bytes: &[u8]) -> Captured<Vec<u8>> {
