@@ -1,90 +1,24 @@
 //! Segment `syscall.cbor`: tables `events`, `tasks`, `captures`, `descriptors`.
 
-use super::dictionary::{decode_tasks, tasks};
-use super::{Part, lookup, wide};
-use crate::batch::{CaptureStatus, ROW_ENTRY_UNSEEN, ROW_NEVER_RETURNED, SyscallBatch};
+mod encode;
+
+pub use encode::{Names, encode};
+
+use super::dictionary::decode_tasks;
+use super::{lookup, wide};
+use crate::Captured;
+use crate::batch::{CaptureStatus, ROW_ENTRY_UNSEEN, ROW_NEVER_RETURNED};
+use crate::column::unzigzag;
 use crate::column::view::{Bytes, Integers};
-use crate::column::{Layout, unzigzag, zigzag};
-use crate::error::{ReadError, WriteError};
-use crate::event::{Abi, ArgData, ArgKind, Body, DescriptorName, Return, Stream, Syscall, Task, When};
+use crate::error::ReadError;
+use crate::event::{Abi, ArgData, ArgKind, Body, DescriptorName, Return, Syscall, Task, When};
 use crate::layout::STREAM_EVENTS_MAX;
-use crate::table::{Segment, TableBuilder};
-use crate::{BootTime, Captured};
+use crate::table::Segment;
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-/// What the calls' descriptors referred to: `index[row]` is 0 for nothing, else one more than the entry of `names`.
-#[derive(Debug, Default)]
-pub struct Names {
-    /// The names, each once.
-    pub names: Vec<Arc<DescriptorName>>,
-    /// One for each row of the batch, in the order of the batch.
-    pub index: Vec<u32>,
-}
-
 /// Names of the six argument columns.
 const ARGS: [&str; 6] = ["arg0", "arg1", "arg2", "arg3", "arg4", "arg5"];
-
-/// Encodes calls, in the order of the batch's rows.
-///
-/// # Errors
-/// [`WriteError`] when something is too large for the format.
-pub fn encode(batch: &SyscallBatch, names: &Names, floor: BootTime) -> Result<Vec<Part>, WriteError> {
-    let rows = &batch.rows;
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let gather =
-        |value: &dyn Fn(&crate::batch::SyscallRow) -> u64| rows.iter().map(value).collect::<Vec<u64>>();
-    let late = gather(&|row| u64::from(row.time < floor.0));
-    let mut table = TableBuilder::new(rows.len())
-        .integers("gap", &gaps(rows), Layout::Varint)
-        .integers("late", &late, Layout::Fixed)
-        .integers("duration", &gather(&|row| row.duration), Layout::Varint)
-        .integers("number", &gather(&|row| u64::from(row.number)), Layout::Fixed)
-        .integers("abi", &gather(&|row| u64::from(row.abi as u8)), Layout::Fixed)
-        .integers("ret", &gather(&|row| zigzag(row.ret)), Layout::Fixed)
-        .integers("task", &gather(&|row| u64::from(row.task)), Layout::Fixed)
-        .integers("cpu", &gather(&|row| u64::from(row.cpu)), Layout::Fixed)
-        .integers("flags", &gather(&|row| u64::from(row.flags)), Layout::Fixed);
-    for (at, name) in ARGS.into_iter().enumerate() {
-        table = table.integers(
-            name,
-            &gather(&|row| row.args.get(at).copied().unwrap_or(0)),
-            Layout::Fixed,
-        );
-    }
-    let named: Vec<u64> = (0..rows.len())
-        .map(|row| names.index.get(row).map_or(0, |&index| u64::from(index)))
-        .collect();
-    let captured = gather(&|row| u64::from(row.capture_count));
-    table =
-        table
-            .integers("descriptor", &named, Layout::Fixed)
-            .integers("captures", &captured, Layout::Fixed);
-
-    let segment = crate::table::SegmentBuilder::default()
-        .table("events", table)
-        .table("tasks", tasks(&batch.tasks))
-        .table("captures", captures(batch))
-        .table("descriptors", descriptors(&names.names));
-    let name = super::segment_name(Stream::Syscall);
-    Ok(vec![(name.clone(), segment.encode(&name)?)])
-}
-
-/// From each call's entry back to the return before it of the same thread: what a program does between its calls varies
-/// less than the time from one return to the next, which has the call's own duration in it once more.
-fn gaps(rows: &[crate::batch::SyscallRow]) -> Vec<u64> {
-    let mut clock = Returns::default();
-    rows.iter()
-        .map(|row| {
-            let since = clock.before(u64::from(row.task));
-            clock.returned(u64::from(row.task), row.time);
-            let gap = row.time.wrapping_sub(row.duration).wrapping_sub(since);
-            zigzag(gap.cast_signed())
-        })
-        .collect()
-}
 
 /// The latest return of each thread, while rows are gone over in their order.
 #[derive(Default)]
@@ -115,57 +49,6 @@ impl Returns {
             *before = Some(time);
         }
     }
-}
-
-/// The captures of the rows, in the order of the rows: how many belong to a row is in the row.
-fn captures(batch: &SyscallBatch) -> TableBuilder {
-    let mut found = Vec::with_capacity(batch.captures.len());
-    let mut lengths = Vec::with_capacity(batch.captures.len());
-    let mut content = Vec::with_capacity(batch.arena.len());
-    for row in &batch.rows {
-        let start = row.captures as usize;
-        let of_row = batch
-            .captures
-            .get(start..start + usize::from(row.capture_count))
-            .unwrap_or_default();
-        for capture in of_row {
-            let start = capture.start as usize;
-            let bytes = batch
-                .arena
-                .get(start..start + capture.len as usize)
-                .unwrap_or_default();
-            lengths.push(wide(bytes.len()));
-            content.extend_from_slice(bytes);
-            found.push(capture);
-        }
-    }
-    let gather =
-        |value: &dyn Fn(&crate::batch::Capture) -> u64| found.iter().map(|c| value(c)).collect::<Vec<u64>>();
-    TableBuilder::new(found.len())
-        .integers("arg", &gather(&|capture| u64::from(capture.arg)), Layout::Fixed)
-        .integers(
-            "kind",
-            &gather(&|capture| u64::from(capture.kind as u8)),
-            Layout::Fixed,
-        )
-        .integers(
-            "when",
-            &gather(&|capture| u64::from(capture.when as u8)),
-            Layout::Fixed,
-        )
-        .integers(
-            "status",
-            &gather(&|capture| u64::from(capture.status as u8)),
-            Layout::Fixed,
-        )
-        .integers("original", &gather(&|capture| capture.original), Layout::Varint)
-        .blob("bytes", &lengths, content)
-}
-
-fn descriptors(names: &[Arc<DescriptorName>]) -> TableBuilder {
-    TableBuilder::new(names.len())
-        .bytes("kind", names.iter().map(|name| name.kind.as_bytes()))
-        .bytes("name", names.iter().map(|name| name.name.as_slice()))
 }
 
 /// The calls and the times of their returns.
