@@ -9,6 +9,7 @@ pub mod answer;
 pub mod ask;
 mod command_line;
 pub mod draw;
+mod jump;
 pub mod key;
 pub mod kin;
 mod lanes;
@@ -19,10 +20,13 @@ pub mod overview;
 mod part;
 pub mod prompt;
 pub mod source;
+mod take;
 mod terminal;
+mod walk;
 
 use crate::open::{self, OpenError};
 use crate::view::Context;
+use ask::Facts;
 use lanes::Lanes;
 use model::{Look, Model};
 use ratatui_core::terminal::Terminal;
@@ -40,7 +44,8 @@ use terminal::{Input, Taken, signal};
 /// What is shown whatever the filter says.
 const HOLES: &str = "evt.stream in (loss, clock)";
 /// What the tab of logs shows.
-const LOGS: &str = "evt.stream in (log, journal, kernel, engine) or loss.stream in (log, journal, kernel, engine)";
+const LOGS: &str =
+    "evt.stream in (log, journal, kernel, engine) or loss.stream in (log, journal, kernel, engine)";
 /// Answers that come this soon after a key are drawn together with what the key did.
 const TOGETHER: Duration = Duration::from_millis(30);
 /// How often signals are looked for.
@@ -78,7 +83,7 @@ impl Screen {
         let source = Source::new(open::source(path)?);
         let mut bundle = Bundle::open(source.clone()).map_err(|error| open::not_read(path, error))?;
         let context = Arc::new(open::context(&mut bundle));
-        let facts = lanes::facts(&bundle, Arc::clone(&context), follow);
+        let facts = Facts::of(&bundle, Arc::clone(&context), follow);
         Ok(Self {
             source,
             bundle,
@@ -243,10 +248,15 @@ pub fn look(environment: &dyn Fn(&str) -> Option<String>) -> Result<Look, String
     if cfg!(unix) && (name.is_none() || name.as_deref() == Some("dumb")) {
         return Err(format!(
             "terminal: TERM is {} and can't be drawn on (replay summary and replay events print, replay step asks line by line)",
-            name.map_or_else(|| "not set".to_owned(), |name| format!("`{}`", crate::escape::line(&name)))
+            name.map_or_else(
+                || "not set".to_owned(),
+                |name| format!("`{}`", crate::escape::line(&name))
+            )
         ));
     }
-    let locale = value("LC_ALL").or_else(|| value("LC_CTYPE")).or_else(|| value("LANG"));
+    let locale = value("LC_ALL")
+        .or_else(|| value("LC_CTYPE"))
+        .or_else(|| value("LANG"));
     let is_utf8 = locale.is_some_and(|locale| {
         let locale = locale.to_ascii_lowercase();
         locale.contains("utf-8") || locale.contains("utf8")

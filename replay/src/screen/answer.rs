@@ -5,40 +5,28 @@ use super::ask::{Answer, Ask, Lane, Name, Row, RowKind, Told, What};
 use super::kin::Kin;
 use super::overview::{self, Overview};
 use super::part;
-use crate::filter::Filter;
 use crate::moment::Place;
-use crate::timeline::{Damage, Range, Search, Timeline};
+use crate::timeline::Timeline;
 use crate::view::{Context, View};
 use crate::{log, open, render};
-use std::convert::Infallible;
 use std::io::{Read, Seek};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stillframe_format::event::{Body, Event};
 
-/// The most slices that are searched in one go.
-const BATCH_MAX: usize = 64;
 /// The most entries of the look-back that are shown.
 const LOOKBACK_MAX: usize = 2000;
 /// How often progress is told.
-const TELL: Duration = Duration::from_millis(200);
+pub(super) const TELL: Duration = Duration::from_millis(200);
 
 /// A bundle and what is known of it so far.
 #[derive(Debug)]
 pub struct Desk<R> {
-    timeline: Timeline<R>,
-    context: Arc<Context>,
+    pub(super) timeline: Timeline<R>,
+    pub(super) context: Arc<Context>,
     /// Counts so far, and the number of the slice that comes next.
     overview: Option<(Overview, u32)>,
-}
-
-/// What a walk over events gave.
-struct Walked {
-    rows: Vec<Row>,
-    edge: bool,
-    stopped: bool,
-    holes: u64,
 }
 
 impl<R: Read + Seek> Desk<R> {
@@ -143,175 +131,14 @@ impl<R: Read + Seek> Desk<R> {
                 let at = slice.events.partition_point(|event| event.num < num);
                 slice.events.get(at).map_or_else(Vec::new, |event| {
                     let text = render::details(&View::new(event, context));
-                    text.lines().map(|line| crate::escape::line(line).into_owned()).collect()
+                    text.lines()
+                        .map(|line| crate::escape::line(line).into_owned())
+                        .collect()
                 })
             }
             Some(Err(damage)) => vec![render::damage(damage, context)],
             None => Vec::new(),
         }
-    }
-
-    /// Rows of events that a filter means, nearest first.
-    fn walk(
-        &mut self,
-        lane: Lane,
-        filter: &Filter,
-        (from, forward): (u64, bool),
-        want: usize,
-        wanted: &dyn Fn() -> bool,
-        tell: &mut dyn FnMut(Told),
-    ) -> Walked {
-        let mut walked = Walked {
-            rows: Vec::new(),
-            edge: false,
-            stopped: false,
-            holes: 0,
-        };
-        let count = self.timeline.bundle().slices().len();
-        let slices = self.timeline.bundle().slices();
-        // The slice that the events from `from` on, or up to it, begin in.
-        let after = slices.partition_point(|slice| slice.first <= from);
-        let mut next = if forward { after.saturating_sub(1) } else { after };
-        let total = if forward { count.saturating_sub(next) } else { next };
-        let (mut done, mut batch, mut told) = (0usize, 1usize, Instant::now());
-        while walked.rows.len() < want {
-            let batch_of = if forward {
-                next..next.saturating_add(batch).min(count)
-            } else {
-                next.saturating_sub(batch)..next
-            };
-            if batch_of.is_empty() {
-                walked.edge = true;
-                break;
-            }
-            if !wanted() {
-                walked.stopped = true;
-                break;
-            }
-            (done, next) = (
-                done + batch_of.len(),
-                if forward { batch_of.end } else { batch_of.start },
-            );
-            let left = want - walked.rows.len();
-            if filter.is_all() {
-                self.whole(batch_of, (from, forward), left, &mut walked);
-            } else {
-                self.searched(batch_of, (from, forward), filter, left, &mut walked, wanted);
-                batch = (batch * 2).min(BATCH_MAX);
-            }
-            if told.elapsed() > TELL {
-                told = Instant::now();
-                tell(Told::Progress { lane, done, total });
-            }
-        }
-        walked
-    }
-
-    /// All events of one slice, which stays in memory for the next time.
-    fn whole(
-        &mut self,
-        batch: std::ops::Range<usize>,
-        (from, forward): (u64, bool),
-        left: usize,
-        walked: &mut Walked,
-    ) {
-        let context = &self.context;
-        for index in batch {
-            match self.timeline.slice(index) {
-                Some(Ok(slice)) => {
-                    let row = |event| row(event, context);
-                    if forward {
-                        let start = slice.events.partition_point(|event| event.num < from);
-                        walked
-                            .rows
-                            .extend(slice.events.iter().skip(start).take(left).map(row));
-                    } else {
-                        let end = slice.events.partition_point(|event| event.num <= from);
-                        walked
-                            .rows
-                            .extend(slice.events.iter().take(end).rev().take(left).map(row));
-                    }
-                }
-                Some(Err(damage)) => walked.damage(damage, context),
-                None => {}
-            }
-        }
-    }
-
-    fn searched(
-        &mut self,
-        batch: std::ops::Range<usize>,
-        (from, forward): (u64, bool),
-        filter: &Filter,
-        left: usize,
-        walked: &mut Walked,
-        wanted: &dyn Fn() -> bool,
-    ) {
-        let slices = self.timeline.bundle().slices().get(batch.clone()).unwrap_or_default();
-        let (Some(first), Some(last)) = (slices.first(), slices.last()) else {
-            return;
-        };
-        let (low, high) = (first.first, last.first.saturating_add(last.events).saturating_sub(1));
-        let missing: Vec<Damage> = slices.iter().filter(|info| info.missing > 0).map(gone).collect();
-        let (low, high) = if forward { (low.max(from), high) } else { (low, high.min(from)) };
-        if low > high {
-            return;
-        }
-        let range = Range {
-            from: Some(Place::Event(low)),
-            to: Some(Place::Event(high)),
-        };
-        let context = Arc::clone(&self.context);
-        // A few that are near are found soonest without reading ahead.
-        let limit = (forward && batch.len() == 1).then_some(left as u64);
-        let search = Search {
-            range,
-            filter,
-            context: &context,
-            count: false,
-            limit,
-        };
-        let mut found = Walked {
-            rows: Vec::new(),
-            edge: false,
-            stopped: false,
-            holes: 0,
-        };
-        let searched: Result<(), Infallible> = self.timeline.search(&search, |slice| {
-            match slice {
-                Ok(slice) => {
-                    found.rows.extend(slice.events.iter().map(|event| row(event, &context)));
-                    found.holes += slice.hidden.values().map(|(holes, _)| holes).sum::<u64>();
-                }
-                Err(damage) => found.damage(&damage, &context),
-            }
-            found.stopped = !wanted();
-            let enough = forward && found.rows.len() >= left;
-            Ok(if found.stopped || enough {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            })
-        });
-        match searched {
-            Ok(()) => {}
-        }
-        for damage in &missing {
-            found.damage(damage, &context);
-        }
-        if !missing.is_empty() {
-            found.rows.sort_by_key(|row| row.num);
-        }
-        walked.holes += found.holes;
-        walked.stopped |= found.stopped;
-        if found.stopped {
-            // What was not looked at may hold nearer ones.
-            return;
-        }
-        if !forward {
-            found.rows.reverse();
-        }
-        walked.rows.extend(found.rows.into_iter().take(left));
     }
 
     /// What was logged before the first event, newest first.
@@ -344,7 +171,10 @@ impl<R: Read + Seek> Desk<R> {
         let shown = |exact: &Overview, next: u32| {
             // What was not counted yet is drawn as the index has it.
             let mut overview = exact.clone();
-            for slice in slices.iter().filter(|slice| slice.number >= next || slice.missing > 0) {
+            for slice in slices
+                .iter()
+                .filter(|slice| slice.number >= next || slice.missing > 0)
+            {
                 overview.spread(slice);
             }
             Box::new(overview)
@@ -383,35 +213,7 @@ impl<R: Read + Seek> Desk<R> {
     }
 }
 
-impl Walked {
-    fn damage(&mut self, damage: &Damage, context: &Context) {
-        self.holes += 1;
-        if damage.events > 0 {
-            self.rows.push(Row {
-                num: damage.first,
-                last: damage.first.saturating_add(damage.events - 1),
-                time: damage.from,
-                kind: RowKind::Damage,
-                line: format!("{:>8} {}", damage.first, render::damage(damage, context)),
-                kin: Kin::default(),
-            });
-        }
-    }
-}
-
-/// Slices that a salvaged bundle lacks.
-fn gone(info: &stillframe_format::ledger::SliceInfo) -> Damage {
-    Damage {
-        slice: info.number,
-        first: info.first,
-        events: info.events,
-        from: info.from,
-        to: info.to,
-        problem: "it is not in this bundle".to_owned(),
-    }
-}
-
-fn row(event: &Event, context: &Context) -> Row {
+pub(super) fn row(event: &Event, context: &Context) -> Row {
     let view = View::new(event, context);
     let kind = match &event.body {
         Body::Loss(_) | Body::Clock(_) => RowKind::Hole,

@@ -4,9 +4,12 @@ use super::kin::Kin;
 use super::overview::Overview;
 use crate::filter::Filter;
 use crate::moment::Place;
+use crate::open;
 use crate::view::Context;
+use std::io::{Read, Seek};
 use std::sync::Arc;
 use stillframe_format::BootTime;
+use stillframe_format::reader::{Bundle, Condition};
 
 /// A thread that reads. Each has work of one kind, so that long work keeps nothing else waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,6 +214,22 @@ pub struct Facts {
     pub growing: bool,
     /// Some slices that were read can't be.
     pub damaged: bool,
+}
+
+impl Facts {
+    /// What a bundle tells; one that ends early may be `followed` while it is written.
+    #[must_use]
+    pub fn of<R: Read + Seek>(bundle: &Bundle<R>, context: Arc<Context>, followed: bool) -> Self {
+        let condition = bundle.condition();
+        Self {
+            shortfall: open::shortfall(condition, &context),
+            context,
+            first: bundle.first_event(),
+            last: bundle.last_event().max(bundle.first_event()),
+            growing: followed && matches!(condition, Condition::Cut { .. }),
+            damaged: false,
+        }
+    }
 }
 
 /// What a row is.

@@ -21,7 +21,10 @@ pub(super) fn shown(model: &Model) -> String {
         }
         Tab::Processes => command(model, "state", &format!(" ps --at {at}")),
         Tab::Descriptors => {
-            let pid = model.shown.pid.map_or_else(String::new, |pid| format!(" --pid {pid}"));
+            let pid = model
+                .shown
+                .pid
+                .map_or_else(String::new, |pid| format!(" --pid {pid}"));
             command(model, "state", &format!(" fds --at {at}{pid}"))
         }
         Tab::Sockets => command(model, "state", &format!(" net --at {at}")),
@@ -68,8 +71,13 @@ fn command(model: &Model, name: &str, rest: &str) -> String {
 
 /// A word for a shell. What a terminal would obey is left out: it can't be typed.
 fn quoted(text: &str) -> String {
-    let text: String = text.chars().filter(|c| !crate::escape::is_dangerous(*c)).collect();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '=' | ':' | '+' | ',' | '@' | '%');
+    let text: String = text
+        .chars()
+        .filter(|c| !crate::escape::is_dangerous(*c))
+        .collect();
+    let is_plain = |c: char| {
+        c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '=' | ':' | '+' | ',' | '@' | '%')
+    };
     if !text.is_empty() && text.chars().all(is_plain) {
         return text;
     }

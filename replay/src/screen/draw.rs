@@ -11,6 +11,7 @@ use crate::{escape, render};
 use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::{Position, Rect};
 use ratatui_core::style::{Color, Modifier, Style};
+use ratatui_core::text::{Line, Span};
 
 /// Columns before the overview's first one.
 pub const LABEL: u64 = 9;
@@ -100,7 +101,7 @@ pub fn draw(model: &Model, buffer: &mut Buffer) -> Option<Position> {
     };
     below::draw_tabs(model, tab, beside, buffer, areas.tabs);
     let cursor = status(model, buffer, areas.status);
-    let hints = "? help  q quit  . , step  ] [ thread  ) ( fd  n N match  / f search, filter  g go  F follow  y copy";
+    let hints = "? help  q quit  . , step  ] [ thread  ) ( fd  / search  f filter  g go  Enter drill";
     put(
         buffer,
         areas.hints,
@@ -152,7 +153,7 @@ fn put_long(
 fn unicode_width(text: &str, most: usize) -> usize {
     // Every character that is printed takes a column at least, some two, combining ones none.
     let start: String = text.chars().take(most * 2 + 1).collect();
-    ratatui_core::text::Line::raw(start).width().min(most + 1)
+    Line::raw(start).width().min(most + 1)
 }
 
 /// A title, with a rule behind it.
@@ -172,16 +173,17 @@ fn header(model: &Model, buffer: &mut Buffer, area: Rect) {
     let facts = &model.facts;
     let name = model.path.file_name().unwrap_or(model.path.as_os_str());
     let mut left = escape::line(&name.to_string_lossy()).into_owned();
-    for container in facts.context.containers.values().take(3) {
-        left.push_str(&format!(" | {}", escape::line(container)));
-    }
+    // What one must know comes before what one would like to.
     if facts.growing {
         left.push_str(" | still being written");
-    } else if let Some(shortfall) = &facts.shortfall {
-        left.push_str(&format!(" | {shortfall}"));
+    } else if facts.shortfall.is_some() {
+        left.push_str(" | CUT");
     }
     if facts.damaged {
-        left.push_str(" | damaged");
+        left.push_str(" | DAMAGED");
+    }
+    for container in facts.context.containers.values() {
+        left.push_str(&format!(" | {}", escape::line(container)));
     }
     let right = match model.events.here() {
         Some(row) => format!(
@@ -205,21 +207,23 @@ fn status(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<Position> {
     if let Some(prompt) = &model.prompt {
         let label = prompt.kind.label();
         let start = put(buffer, area, 0, label, model.look.title());
-        let room = usize::from(area.width.saturating_sub(start)).saturating_sub(1).max(1);
+        let room = usize::from(area.width.saturating_sub(start))
+            .saturating_sub(1)
+            .max(1);
         let skipped = prompt.at.saturating_sub(room.saturating_sub(1));
         let text: String = prompt.text.iter().skip(skipped).take(room).collect();
         let end = put_at(buffer, area, (start, 0), &text, Style::new());
         if let Some(remark) = &prompt.remark {
-            put_at(buffer, area, (start + end + 2, 0), remark, model.look.doubt());
-            let needed = remark.chars().count() + 2;
-            if needed > usize::from(area.width.saturating_sub(start + end)) {
-                // A remark that has no room beside the line stands above it.
+            // Beside the line where there is room, else above it.
+            let room = usize::from(area.width.saturating_sub(start + end + 2));
+            if remark.chars().count() <= room {
+                put_at(buffer, area, (start + end + 2, 0), remark, model.look.doubt());
+            } else {
                 let above = Rect {
                     y: area.y.saturating_sub(1),
                     ..area
                 };
-                put(buffer, above, 0, &blank(area.width), Style::new());
-                put(buffer, above, 0, remark, model.look.doubt());
+                say(buffer, above, remark, model.look.doubt());
             }
         }
         let before: String = prompt
@@ -244,11 +248,50 @@ fn status(model: &Model, buffer: &mut Buffer, area: Rect) -> Option<Position> {
             model.look.title(),
         );
     } else if let Some(message) = &model.message {
-        put(buffer, area, 0, message, Style::new());
+        say(buffer, area, message, Style::new());
     }
     None
 }
 
-fn blank(width: u16) -> String {
-    " ".repeat(usize::from(width))
+/// A remark that ends on the status line; a long one begins above it.
+fn say(buffer: &mut Buffer, area: Rect, text: &str, style: Style) {
+    const LINES_MAX: usize = 6;
+    let lines = folded(text, usize::from(area.width));
+    let shown = u16::try_from(lines.len().min(LINES_MAX)).unwrap_or(1);
+    for (row, line) in (0u16..).zip(lines.iter().take(LINES_MAX)) {
+        let place = Rect {
+            y: area.y.saturating_sub(shown - 1).saturating_add(row),
+            ..area
+        };
+        put(
+            buffer,
+            place,
+            0,
+            &" ".repeat(usize::from(area.width)),
+            Style::new(),
+        );
+        put(buffer, place, 0, line, style);
+    }
+}
+
+/// A line in pieces of so many columns.
+pub(super) fn folded(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut column = 0;
+    for character in text.chars() {
+        let columns = if character.is_ascii() {
+            1
+        } else {
+            Span::raw(character.to_string()).width()
+        };
+        if column + columns > width.max(2) {
+            lines.push(String::new());
+            column = 0;
+        }
+        column += columns;
+        if let Some(line) = lines.last_mut() {
+            line.push(character);
+        }
+    }
+    lines
 }

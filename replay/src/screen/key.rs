@@ -123,11 +123,7 @@ pub struct Binding {
     pub help: &'static str,
 }
 
-const fn binding(
-    label: &'static str,
-    help: &'static str,
-    keys: &'static [(Key, Action)],
-) -> Binding {
+const fn binding(label: &'static str, help: &'static str, keys: &'static [(Key, Action)]) -> Binding {
     Binding { keys, label, help }
 }
 
@@ -162,45 +158,63 @@ pub const BINDINGS: &[Binding] = &[
     binding(
         "Home End  G",
         "the first event, the last one",
-        &[
-            (K::Home, A::First),
-            (K::End, A::Last),
-            (K::Char('G'), A::Last),
-        ],
+        &[(K::Home, A::First), (K::End, A::Last), (K::Char('G'), A::Last)],
     ),
     binding(
         "] [",
         "next, previous event of the same thread",
         &[
-            (K::Char(']'), A::Kin { thread: true, forward: true }),
-            (K::Char('['), A::Kin { thread: true, forward: false }),
+            (
+                K::Char(']'),
+                A::Kin {
+                    thread: true,
+                    forward: true,
+                },
+            ),
+            (
+                K::Char('['),
+                A::Kin {
+                    thread: true,
+                    forward: false,
+                },
+            ),
         ],
     ),
     binding(
         ") (",
         "of the same descriptor, connection, block request or log",
         &[
-            (K::Char(')'), A::Kin { thread: false, forward: true }),
-            (K::Char('('), A::Kin { thread: false, forward: false }),
+            (
+                K::Char(')'),
+                A::Kin {
+                    thread: false,
+                    forward: true,
+                },
+            ),
+            (
+                K::Char('('),
+                A::Kin {
+                    thread: false,
+                    forward: false,
+                },
+            ),
         ],
     ),
     binding(
         "e E",
         "next, previous event that failed",
-        &[
-            (K::Char('e'), A::Failed(true)),
-            (K::Char('E'), A::Failed(false)),
-        ],
+        &[(K::Char('e'), A::Failed(true)), (K::Char('E'), A::Failed(false))],
     ),
     binding(
         "o O",
         "next, previous hole: lost events, a step of the clock",
-        &[
-            (K::Char('o'), A::Hole(true)),
-            (K::Char('O'), A::Hole(false)),
-        ],
+        &[(K::Char('o'), A::Hole(true)), (K::Char('O'), A::Hole(false))],
     ),
-    binding("/", "search: a filter; goes to its next match", &[(K::Char('/'), A::Search)]),
+    binding(
+        "/",
+        "search: a filter; goes to its next match",
+        &[(K::Char('/'), A::Search)],
+    ),
     binding(
         "n N  } {",
         "next, previous match of the search",
@@ -232,10 +246,7 @@ pub const BINDINGS: &[Binding] = &[
     binding(
         "t T",
         "one column of the overview forward, back",
-        &[
-            (K::Char('t'), A::Column(true)),
-            (K::Char('T'), A::Column(false)),
-        ],
+        &[(K::Char('t'), A::Column(true)), (K::Char('T'), A::Column(false))],
     ),
     binding(
         "m' letter",
@@ -252,7 +263,11 @@ pub const BINDINGS: &[Binding] = &[
         "drill down: filter by the thread, process, descriptor under the cursor; a row of follow or logs: go there",
         &[(K::Enter, A::Drill)],
     ),
-    binding("Backspace", "back to the place and filter before", &[(K::Backspace, A::Back)]),
+    binding(
+        "Backspace",
+        "back to the place and filter before",
+        &[(K::Backspace, A::Back)],
+    ),
     binding(
         "F  P",
         "follow the descriptor, connection or request; the thread",
@@ -296,7 +311,11 @@ pub const BINDINGS: &[Binding] = &[
         "copy the command line that prints what is shown; that opens this view",
         &[(K::Char('y'), A::Copy), (K::Char('Y'), A::CopyView)],
     ),
-    binding("Esc", "stop a search, leave a prompt or this help", &[(K::Escape, A::Stop)]),
+    binding(
+        "Esc",
+        "stop a search, leave a prompt or this help",
+        &[(K::Escape, A::Stop)],
+    ),
     binding(
         "? F1",
         "this help",

@@ -41,8 +41,15 @@ fn thing(view: &View<'_>) -> Option<String> {
         }
         Body::Process(process) => Some(format!("proc.pid={}", process.task.pid)),
         Body::Packet(_) => connection(&get),
-        Body::Block(_) => Some(format!("blk.dev={} and blk.sector={}", get("blk.dev")?, get("blk.sector")?)),
-        Body::Log(_) => Some(format!("evt.stream=log and container.id={}", quoted(&get("container.id")?))),
+        Body::Block(_) => Some(format!(
+            "blk.dev={} and blk.sector={}",
+            get("blk.dev")?,
+            get("blk.sector")?
+        )),
+        Body::Log(_) => Some(format!(
+            "evt.stream=log and container.id={}",
+            quoted(&get("container.id")?)
+        )),
         Body::Metrics(_) => Some(format!(
             "evt.stream=metrics and container.id={}",
             quoted(&get("container.id")?)

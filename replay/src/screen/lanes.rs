@@ -31,20 +31,6 @@ pub(super) struct Lanes {
     watch: Option<JoinHandle<()>>,
 }
 
-/// What is known of a bundle.
-pub(super) fn facts(bundle: &Bundle<Source>, context: Arc<Context>, follow: bool) -> Facts {
-    let condition = bundle.condition();
-    let is_cut = matches!(condition, stillframe_format::reader::Condition::Cut { .. });
-    Facts {
-        shortfall: open::shortfall(condition, &context),
-        context,
-        first: bundle.first_event(),
-        last: bundle.last_event().max(bundle.first_event()),
-        growing: follow && is_cut,
-        damaged: false,
-    }
-}
-
 impl Lanes {
     /// Starts them. Answers go to `tell`.
     pub(super) fn start<T: From<Answer> + Send + 'static>(
@@ -73,7 +59,7 @@ impl Lanes {
             over,
             watch: None,
         };
-        if facts(bundle, Arc::clone(context), follow).growing {
+        if Facts::of(bundle, Arc::clone(context), follow).growing {
             lanes.watch = Some(lanes.watch(source.clone(), bundle.file_len(), tell.clone()));
         }
         Ok(lanes)
@@ -123,7 +109,7 @@ impl Lanes {
                 let context = Arc::new(open::context(&mut bundle));
                 // Reading all of it again must not become all that is done.
                 pause = LOOK.max(began.elapsed() * 5);
-                let facts = facts(&bundle, Arc::clone(&context), true);
+                let facts = Facts::of(&bundle, Arc::clone(&context), true);
                 let growing = facts.growing;
                 for jobs in &jobs {
                     if let Ok(bundle) = bundle.through(source.clone()) {

@@ -115,7 +115,10 @@ impl List {
     pub fn go(&mut self, steps: i64) -> Vec<Ask> {
         self.owed = 0;
         let aim = i64::try_from(self.at).unwrap_or(0).saturating_add(steps);
-        let last = i64::try_from(self.rows.len()).unwrap_or(0).saturating_sub(1).max(0);
+        let last = i64::try_from(self.rows.len())
+            .unwrap_or(0)
+            .saturating_sub(1)
+            .max(0);
         let clamped = aim.clamp(0, last);
         self.at = usize::try_from(clamped).unwrap_or(0);
         let rest = aim - clamped;
@@ -171,12 +174,22 @@ impl List {
 
     fn ask(&mut self, forward: bool, asks: &mut Vec<Ask>) {
         let from = if forward {
-            self.rows.back().map(|row| row.last.saturating_add(1)).unwrap_or(self.anchor)
+            self.rows
+                .back()
+                .map(|row| row.last.saturating_add(1))
+                .unwrap_or(self.anchor)
         } else {
-            self.rows.front().map_or(self.anchor, |row| row.num).saturating_sub(1)
+            self.rows
+                .front()
+                .map_or(self.anchor, |row| row.num)
+                .saturating_sub(1)
         };
         // What was logged before the first event comes with the edge.
-        let side = if forward { &mut self.after } else { &mut self.before };
+        let side = if forward {
+            &mut self.after
+        } else {
+            &mut self.before
+        };
         if side.edge || side.pending || side.stopped {
             return;
         }
@@ -198,7 +211,11 @@ impl List {
         if era != self.era {
             return Vec::new();
         }
-        let side = if forward { &mut self.after } else { &mut self.before };
+        let side = if forward {
+            &mut self.after
+        } else {
+            &mut self.before
+        };
         // It was looked for in what there was then.
         let edge = edge && !(forward && std::mem::take(&mut self.has_grown));
         (side.pending, side.edge, side.stopped) = (false, edge, stopped);
@@ -223,7 +240,11 @@ impl List {
         }
         self.scroll();
         let owed = std::mem::take(&mut self.owed);
-        let asks = if owed == 0 || stopped { self.refill() } else { self.go(owed) };
+        let asks = if owed == 0 || stopped {
+            self.refill()
+        } else {
+            self.go(owed)
+        };
         self.forget();
         asks
     }

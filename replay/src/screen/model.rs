@@ -1,7 +1,8 @@
 //! What the screen shows and what it waits for. Keys and answers change it, and it says what is to be asked; it reads
 //! and draws nothing.
 
-use super::ask::{Answer, Ask, Facts, Lane, Name, Row, RowKind, Shown, Table, Told, What};
+use super::ask::{Ask, Facts, Lane, Name, Shown, Table, What};
+use super::draw;
 use super::layout::{self, Areas};
 use super::list::List;
 use super::overview::Overview;
@@ -237,8 +238,13 @@ impl Model {
     /// Begins at an event, with a filter; `None` begins at the end of what grows, else at the start.
     pub fn begin(&mut self, at: Option<Place>, filter: &str) -> Vec<Ask> {
         self.is_tail = self.facts.growing && at.is_none();
-        let first = if self.is_tail { self.facts.last } else { self.facts.first };
+        let first = if self.is_tail {
+            self.facts.last
+        } else {
+            self.facts.first
+        };
         let mut asks = vec![self.ask(What::Overview)];
+        self.message = self.facts.shortfall.clone().filter(|_| !self.facts.growing);
         match self.meant(filter) {
             Ok(meant) => self.filter = meant,
             Err(problem) => self.message = Some(problem),
@@ -292,6 +298,14 @@ impl Model {
     #[must_use]
     pub fn areas(&self) -> Option<Areas> {
         layout::areas(self.size.0, self.size.1)
+    }
+
+    /// All about the event, in lines that the tab has room for.
+    #[must_use]
+    pub fn detail_lines(&self) -> Vec<String> {
+        let width = self.areas().map_or(80, |areas| usize::from(areas.tabs.width));
+        let folded = |line: &String| draw::folded(line, width);
+        self.details.1.iter().flat_map(folded).collect()
     }
 
     /// The part of the state that a tab shows.
@@ -367,156 +381,6 @@ impl Model {
             self.logs.height = areas.tab_height();
             for list in [&mut self.events, &mut self.follow, &mut self.logs] {
                 list.scroll();
-            }
-        }
-    }
-
-    /// Takes an answer.
-    pub fn answer(&mut self, answer: Answer) -> Vec<Ask> {
-        let era = answer.era;
-        match answer.what {
-            Told::Rows {
-                list,
-                forward,
-                rows,
-                edge,
-                stopped,
-            } => {
-                self.facts.damaged |= rows.iter().any(|row| row.kind == RowKind::Damage);
-                let asks = self.list_mut(list).take(era, forward, rows, edge, stopped);
-                if !self.list_mut(list).is_pending() {
-                    self.progress.remove(&Lane::List(list).index());
-                }
-                let mut asks = asks;
-                asks.extend(self.look());
-                asks
-            }
-            Told::Progress { lane, done, total } => {
-                let is_current = match lane {
-                    Lane::Find => self.finding.as_ref().is_some_and(|finding| finding.era == era),
-                    _ => true,
-                };
-                if is_current {
-                    self.progress.insert(lane.index(), (done, total));
-                }
-                Vec::new()
-            }
-            Told::Found {
-                num,
-                forward,
-                holes,
-                stopped,
-            } => self.found(era, num, forward, holes, stopped),
-            Told::At(num) => self.arrived(era, num),
-            Told::State(shown) => {
-                if self.asked.1 == Some(shown.num) {
-                    self.shown = *shown;
-                    self.select_process();
-                }
-                Vec::new()
-            }
-            Told::Details { num, lines } => {
-                if self.asked.0 == Some(num) {
-                    self.details = (num, lines);
-                }
-                Vec::new()
-            }
-            Told::Overview {
-                overview,
-                done,
-                total,
-            } => {
-                self.overview = (*overview, done, total);
-                Vec::new()
-            }
-            Told::Facts(facts) => self.grown(*facts),
-        }
-    }
-
-    fn list_mut(&mut self, name: Name) -> &mut List {
-        match name {
-            Name::Events => &mut self.events,
-            Name::Follow => &mut self.follow,
-            Name::Logs => &mut self.logs,
-        }
-    }
-
-    fn grown(&mut self, facts: Facts) -> Vec<Ask> {
-        let damaged = self.facts.damaged;
-        let is_over = self.facts.growing && !facts.growing;
-        let has_more = facts.last > self.facts.last;
-        self.facts = facts;
-        self.facts.damaged |= damaged;
-        let mut asks = Vec::new();
-        if has_more || is_over {
-            asks.extend(self.events.grown());
-            asks.extend(self.follow.grown());
-            asks.extend(self.logs.grown());
-            asks.push(self.ask(What::Overview));
-        }
-        if is_over {
-            self.message = Some("the recording is finished".to_owned());
-        }
-        if has_more && self.is_tail {
-            asks.extend(self.jump(self.facts.last));
-        }
-        asks
-    }
-
-    /// Asks for what belongs to the event under the cursor and is on the screen.
-    pub(super) fn look(&mut self) -> Vec<Ask> {
-        let mut asks = Vec::new();
-        let Some(Row { num, kin, .. }) = self.events.here() else {
-            return asks;
-        };
-        let num = *num;
-        self.pid = kin.pid.or(self.pid);
-        if self.asked.0 != Some(num) {
-            self.asked.0 = Some(num);
-            self.lines[0] = 0;
-            asks.push(self.ask(What::Details(num)));
-        }
-        let has_left = self.areas().is_some_and(|areas| areas.left.is_some());
-        if (has_left || self.tab.is_state()) && self.asked.1 != Some(num) {
-            self.asked.1 = Some(num);
-            let pid = self.pid;
-            asks.push(self.ask(What::State { num, pid }));
-        }
-        let sees = |tab: Tab, model: &Self| {
-            let shown = if has_left { model.beside.0 } else { model.tab };
-            shown == tab && !(model.is_below && model.tab == tab)
-        };
-        if sees(Tab::Logs, self) && !self.logs.near(num) && !self.logs.is_pending() {
-            let logs = Filter::parse(super::LOGS).unwrap_or_default();
-            let era = self.next_era();
-            asks.extend(self.logs.reset(Arc::new(logs), num, era));
-        }
-        if sees(Tab::Follow, self)
-            && !self.followed.is_empty()
-            && !self.follow.near(num)
-            && !self.follow.is_pending()
-        {
-            let filter = Arc::clone(&self.follow.filter);
-            let era = self.next_era();
-            asks.extend(self.follow.reset(filter, num, era));
-        }
-        asks
-    }
-
-    /// The tree's cursor goes to the process of the event, unless it is moved by hand.
-    fn select_process(&mut self) {
-        if self.is_below && self.tab == Tab::Processes {
-            return;
-        }
-        let pids = &self.shown.processes.pids;
-        let at = self.pid.and_then(|pid| pids.iter().position(|known| *known == pid));
-        if let (Some(at), Some(line)) = (at, self.lines.get_mut(Tab::Processes as usize)) {
-            *line = at;
-        }
-        for tab in [Tab::Descriptors, Tab::Sockets, Tab::Mounts] {
-            let last = self.table(tab).map_or(0, |table| table.lines.len()).saturating_sub(1);
-            if let Some(line) = self.lines.get_mut(tab as usize) {
-                *line = (*line).min(last);
             }
         }
     }

@@ -296,7 +296,9 @@ fn look(bytes: &SliceBytes, failed: &Filter, context: &Context) -> Result<Counte
     let part = bytes.open(Streams::TIMES)?;
     let mut counted = Counted::default();
     for stream in Stream::ALL {
-        let Some(series) = Series::of(stream) else { continue };
+        let Some(series) = Series::of(stream) else {
+            continue;
+        };
         let times = part.times(stream)?;
         if !times.is_empty() {
             counted.series.push((series, times));

@@ -2,7 +2,7 @@
 
 use super::{chosen, list, put, put_at, put_long, title};
 use crate::screen::ask::Table;
-use crate::screen::model::{Model, Tab};
+use crate::screen::model::{Look, Model, Tab};
 use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::Rect;
 use ratatui_core::style::{Modifier, Style};
@@ -16,7 +16,11 @@ pub(super) fn draw_tabs(model: &Model, tab: Tab, is_wide: bool, buffer: &mut Buf
             continue;
         }
         let has_keys = model.is_below && model.tab == one;
-        let name = if one == tab { list::about(model, one) } else { one.title().to_owned() };
+        let name = if one == tab {
+            list::about(model, one)
+        } else {
+            one.title().to_owned()
+        };
         let text = match (has_keys, one == tab) {
             (true, _) => format!("[{digit} {name}]"),
             (false, true) => format!(" {digit} {name} "),
@@ -36,9 +40,16 @@ pub(super) fn draw_tabs(model: &Model, tab: Tab, is_wide: bool, buffer: &mut Buf
     let body = below(area);
     match tab {
         Tab::Details => {
-            let lines = model.details.1.iter().map(String::as_str);
-            let (line, count) = (model.lines[0], model.details.1.len());
-            rows(model, (buffer, body), lines, (line, count), has_keys, false);
+            let lines = model.detail_lines();
+            let (line, count) = (model.lines[0], lines.len());
+            let lines = lines.iter().map(String::as_str);
+            rows(
+                (buffer, body),
+                lines,
+                (line, count),
+                (has_keys, false),
+                (0, model.look),
+            );
         }
         Tab::Follow | Tab::Logs => {
             if let Some(found) = model.list(tab) {
@@ -140,27 +151,34 @@ fn table(model: &Model, tab: Tab, table: &Table, (buffer, area): (&mut Buffer, R
     let lines = table.lines.iter().map(|(line, _)| line.as_str());
     let line = model.lines.get(tab as usize).copied().unwrap_or(0);
     rows(
-        model,
         (buffer, rest),
         lines,
         (line, table.lines.len()),
-        has_keys,
-        tab == Tab::Processes,
+        (has_keys, tab == Tab::Processes),
+        (model.sideways, model.look),
     );
     if table.more > 0 {
-        let text = format!("(and {} more: `y` copies the command that prints all)", table.more);
-        put(buffer, rest, rest.height.saturating_sub(1), &text, model.look.doubt());
+        let text = format!(
+            "(and {} more: `y` copies the command that prints all)",
+            table.more
+        );
+        put(
+            buffer,
+            rest,
+            rest.height.saturating_sub(1),
+            &text,
+            model.look.doubt(),
+        );
     }
 }
 
 /// Lines with one of them chosen, which is kept in sight.
 fn rows<'a>(
-    model: &Model,
     (buffer, area): (&mut Buffer, Rect),
     lines: impl Iterator<Item = &'a str>,
     (chosen_line, count): (usize, usize),
-    has_keys: bool,
-    always: bool,
+    (has_keys, always): (bool, bool),
+    (sideways, look): (usize, Look),
 ) {
     let height = usize::from(area.height);
     let top = chosen_line
@@ -177,6 +195,6 @@ fn rows<'a>(
             };
             buffer.set_style(whole, style);
         }
-        put_long(buffer, area, row, (line, model.sideways), (style, model.look));
+        put_long(buffer, area, row, (line, sideways), (style, look));
     }
 }

@@ -27,13 +27,7 @@ pub(super) fn draw(model: &Model, top: usize, buffer: &mut Buffer, area: Rect) {
         }
     }
     let text = "Down and Up scroll, any other key leaves. Filters: `replay fields` lists what they know; Tab completes.";
-    put(
-        buffer,
-        area,
-        room,
-        text,
-        Style::new().add_modifier(Modifier::DIM),
-    );
+    put(buffer, area, room, text, Style::new().add_modifier(Modifier::DIM));
 }
 
 fn wrapped(text: &str, width: usize) -> Vec<String> {

@@ -22,7 +22,12 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
     };
     if area.height > 3 {
         for series in Series::ALL.into_iter().filter(|series| *series != Series::Failed) {
-            line(series.name(), &|bucket| bucket.count(series), Style::new(), buffer);
+            line(
+                series.name(),
+                &|bucket| bucket.count(series),
+                Style::new(),
+                buffer,
+            );
         }
     } else {
         line("events", &Bucket::all, Style::new(), buffer);
@@ -54,12 +59,24 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
     put_at(buffer, area, (label, last), &marks, model.look.doubt());
     for (name, (_, time)) in &model.marks {
         let at = overview.column(*time, context.end, width);
-        put_at(buffer, area, (offset(label, at), last), &name.to_string(), Style::new());
+        put_at(
+            buffer,
+            area,
+            (offset(label, at), last),
+            &name.to_string(),
+            Style::new(),
+        );
     }
     if let Some(row) = model.events.here() {
         let at = overview.column(row.time, context.end, width);
         let cursor = model.look.signs().cursor.to_string();
-        put_at(buffer, area, (offset(label, at), last), &cursor, model.look.title());
+        put_at(
+            buffer,
+            area,
+            (offset(label, at), last),
+            &cursor,
+            model.look.title(),
+        );
     }
 }
 

@@ -1,0 +1,225 @@
+//! Walks over events in both directions: rows for lists, and the next event that is meant.
+
+use super::answer::{Desk, TELL, row};
+use super::ask::{Lane, Row, RowKind, Told};
+use super::kin::Kin;
+use crate::filter::Filter;
+use crate::moment::Place;
+use crate::render;
+use crate::timeline::{Damage, Range, Search};
+use crate::view::Context;
+use std::convert::Infallible;
+use std::io::{Read, Seek};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+use stillframe_format::ledger::SliceInfo;
+
+/// The most slices that are searched in one go.
+const BATCH_MAX: usize = 64;
+
+/// What a walk over events gave.
+#[derive(Debug, Default)]
+pub(super) struct Walked {
+    pub(super) rows: Vec<Row>,
+    pub(super) edge: bool,
+    pub(super) stopped: bool,
+    pub(super) holes: u64,
+}
+
+impl<R: Read + Seek> Desk<R> {
+    /// Rows of events that a filter means, nearest first.
+    pub(super) fn walk(
+        &mut self,
+        lane: Lane,
+        filter: &Filter,
+        (from, forward): (u64, bool),
+        want: usize,
+        wanted: &dyn Fn() -> bool,
+        tell: &mut dyn FnMut(Told),
+    ) -> Walked {
+        let mut walked = Walked::default();
+        let count = self.timeline.bundle().slices().len();
+        let slices = self.timeline.bundle().slices();
+        // The slice that the events from `from` on, or up to it, begin in.
+        let after = slices.partition_point(|slice| slice.first <= from);
+        let mut next = if forward { after.saturating_sub(1) } else { after };
+        let total = if forward { count.saturating_sub(next) } else { next };
+        let (mut done, mut batch, mut told) = (0usize, 1usize, Instant::now());
+        while walked.rows.len() < want {
+            let batch_of = if forward {
+                next..next.saturating_add(batch).min(count)
+            } else {
+                next.saturating_sub(batch)..next
+            };
+            if batch_of.is_empty() {
+                walked.edge = true;
+                break;
+            }
+            if !wanted() {
+                walked.stopped = true;
+                break;
+            }
+            (done, next) = (
+                done + batch_of.len(),
+                if forward { batch_of.end } else { batch_of.start },
+            );
+            let left = want - walked.rows.len();
+            if filter.is_all() {
+                self.whole(batch_of, (from, forward), left, &mut walked);
+            } else {
+                self.searched(batch_of, (from, forward), filter, left, &mut walked, wanted);
+                batch = (batch * 2).min(BATCH_MAX);
+            }
+            if told.elapsed() > TELL {
+                told = Instant::now();
+                tell(Told::Progress { lane, done, total });
+            }
+        }
+        walked
+    }
+
+    /// All events of one slice, which stays in memory for the next time.
+    fn whole(
+        &mut self,
+        batch: std::ops::Range<usize>,
+        (from, forward): (u64, bool),
+        left: usize,
+        walked: &mut Walked,
+    ) {
+        let context = &self.context;
+        for index in batch {
+            match self.timeline.slice(index) {
+                Some(Ok(slice)) => {
+                    let row = |event| row(event, context);
+                    if forward {
+                        let start = slice.events.partition_point(|event| event.num < from);
+                        walked
+                            .rows
+                            .extend(slice.events.iter().skip(start).take(left).map(row));
+                    } else {
+                        let end = slice.events.partition_point(|event| event.num <= from);
+                        walked
+                            .rows
+                            .extend(slice.events.iter().take(end).rev().take(left).map(row));
+                    }
+                }
+                Some(Err(damage)) => walked.damage(damage, context),
+                None => {}
+            }
+        }
+    }
+
+    fn searched(
+        &mut self,
+        batch: std::ops::Range<usize>,
+        (from, forward): (u64, bool),
+        filter: &Filter,
+        left: usize,
+        walked: &mut Walked,
+        wanted: &dyn Fn() -> bool,
+    ) {
+        let slices = self
+            .timeline
+            .bundle()
+            .slices()
+            .get(batch.clone())
+            .unwrap_or_default();
+        let (Some(first), Some(last)) = (slices.first(), slices.last()) else {
+            return;
+        };
+        let (low, high) = (
+            first.first,
+            last.first.saturating_add(last.events).saturating_sub(1),
+        );
+        let missing: Vec<Damage> = slices.iter().filter(|info| info.missing > 0).map(gone).collect();
+        let (low, high) = if forward {
+            (low.max(from), high)
+        } else {
+            (low, high.min(from))
+        };
+        if low > high {
+            return;
+        }
+        let range = Range {
+            from: Some(Place::Event(low)),
+            to: Some(Place::Event(high)),
+        };
+        let context = Arc::clone(&self.context);
+        // A few that are near are found soonest without reading ahead.
+        let limit = (forward && batch.len() == 1).then_some(left as u64);
+        let search = Search {
+            range,
+            filter,
+            context: &context,
+            count: false,
+            limit,
+        };
+        let mut found = Walked::default();
+        let searched: Result<(), Infallible> = self.timeline.search(&search, |slice| {
+            match slice {
+                Ok(slice) => {
+                    found
+                        .rows
+                        .extend(slice.events.iter().map(|event| row(event, &context)));
+                    found.holes += slice.hidden.values().map(|(holes, _)| holes).sum::<u64>();
+                }
+                Err(damage) => found.damage(&damage, &context),
+            }
+            found.stopped = !wanted();
+            let enough = forward && found.rows.len() >= left;
+            Ok(if found.stopped || enough {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        });
+        match searched {
+            Ok(()) => {}
+        }
+        for damage in &missing {
+            found.damage(damage, &context);
+        }
+        if !missing.is_empty() {
+            found.rows.sort_by_key(|row| row.num);
+        }
+        walked.holes += found.holes;
+        walked.stopped |= found.stopped;
+        if found.stopped {
+            // What was not looked at may hold nearer ones.
+            return;
+        }
+        if !forward {
+            found.rows.reverse();
+        }
+        walked.rows.extend(found.rows.into_iter().take(left));
+    }
+}
+
+impl Walked {
+    fn damage(&mut self, damage: &Damage, context: &Context) {
+        self.holes += 1;
+        if damage.events > 0 {
+            self.rows.push(Row {
+                num: damage.first,
+                last: damage.first.saturating_add(damage.events - 1),
+                time: damage.from,
+                kind: RowKind::Damage,
+                line: format!("{:>8} {}", damage.first, render::damage(damage, context)),
+                kin: Kin::default(),
+            });
+        }
+    }
+}
+
+/// Slices that a salvaged bundle lacks.
+fn gone(info: &SliceInfo) -> Damage {
+    Damage {
+        slice: info.number,
+        first: info.first,
+        events: info.events,
+        from: info.from,
+        to: info.to,
+        problem: "it is not in this bundle".to_owned(),
+    }
+}
