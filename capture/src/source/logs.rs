@@ -21,8 +21,10 @@ use stillframe_format::{Body, BootTime, Draft, Stream};
 
 const NAME: &str = "logs";
 /// Lines of a log that the engine looks through for those of the look-back: without a bound it decodes all of a log,
-/// which may be gigabytes, to find the stamps.
+/// which may be gigabytes, to find the stamps. A reply that begins with as many may have older ones before it.
 const TAIL: u32 = 65_536;
+/// How much later than its reply the engine may have looked where the last [`TAIL`] lines begin.
+const TAIL_SLACK: Duration = Duration::from_secs(1);
 /// The same when a log is read on, where only few lines are new.
 const TAIL_AGAIN: u32 = 16_384;
 /// The look-back: how long nothing may come before all has come, and how long at most is waited.
@@ -284,9 +286,18 @@ enum State {
         /// To be asked for again when this reply ends, because the container was started again.
         again: bool,
         broken: Option<NoFrame>,
+        /// Of a log that was not read before, until [`TAIL`] pieces came.
+        first: Option<First>,
     },
     /// Nothing is to come.
     Ended,
+}
+
+/// How a log that was not read before begins.
+#[derive(Debug, Default)]
+struct First {
+    pieces: u32,
+    stamp: Option<i64>,
 }
 
 impl Followed {
@@ -310,6 +321,7 @@ impl Followed {
             last: None,
             again: false,
             broken: None,
+            first: self.newest.is_none().then(First::default),
         };
         request(&self.container.id, self.seen.again(), tail)
     }
@@ -328,6 +340,31 @@ impl Followed {
         matches!(self.state, State::Due(at) if Instant::now() >= at)
     }
 
+    /// The first reply began with all the lines that it could have of before it: there may be older ones.
+    fn look_for_older(&mut self, stamp: i64, reader: &mut Reader) {
+        let State::Reading {
+            opened: Some(opened),
+            first: Some(first),
+            ..
+        } = &mut self.state
+        else {
+            return;
+        };
+        first.pieces += 1;
+        let from = *first.stamp.get_or_insert(stamp);
+        if first.pieces < TAIL {
+            return;
+        }
+        let before = nanoseconds(opened.elapsed().saturating_sub(TAIL_SLACK));
+        if stamp <= clock::realtime().saturating_sub(before) {
+            reader.older(&self.container, self.seen.since(), from);
+        }
+        // Whatever comes now came after the reply began.
+        if let State::Reading { first, .. } = &mut self.state {
+            *first = None;
+        }
+    }
+
     /// Everything up to this stamp has come, as far as that can be known.
     fn has_come_to(&self, realtime: i64) -> bool {
         matches!(self.state, State::Ended) || self.newest.is_some_and(|newest| newest >= realtime)
@@ -340,6 +377,7 @@ impl Followed {
             last,
             again,
             broken,
+            ..
         } = &mut self.state
         else {
             return;
@@ -420,6 +458,7 @@ impl Followed {
                     Verdict::NewBehindHole => reader.lose(&self.container, "log-gap", 0, self.newest),
                 }
                 self.newest = self.newest.max(Some(stamp));
+                self.look_for_older(stamp, reader);
             }
             self.idle = 0;
             reader.piece(&self.container, stream, piece);
@@ -488,6 +527,13 @@ impl Reader {
         self.drafts.push(loss(container, cause, count, from, now));
     }
 
+    /// There may be pieces between `since` and the first that came, both nanoseconds of realtime.
+    fn older(&mut self, container: &Container, since: i64, first: i64) {
+        let to = self.clock.boottime(first);
+        let from = self.clock.boottime(since);
+        self.drafts.push(loss(container, "lookback-limit", 0, from, to));
+    }
+
     fn unreadable(&mut self, container: &Container, error: &EngineError) {
         let driver = &container.log_driver;
         self.note(container, &format!("log driver {driver} gives no log: {error}"));
@@ -527,6 +573,8 @@ struct Newest {
     kept: BTreeMap<(BootTime, u64), Draft>,
     /// By container: how many, and between which moments.
     dropped: BTreeMap<String, (u64, BootTime, BootTime)>,
+    /// What came without being a piece, and is kept whatever the limit.
+    losses: Vec<Draft>,
 }
 
 impl Newest {
@@ -537,10 +585,15 @@ impl Newest {
             arrived: 0,
             kept: BTreeMap::new(),
             dropped: BTreeMap::new(),
+            losses: Vec::new(),
         }
     }
 
     fn add(&mut self, draft: Draft) {
+        if !matches!(draft.body, Body::Log(_)) {
+            self.losses.push(draft);
+            return;
+        }
         self.bytes += size(&draft);
         self.arrived += 1;
         self.kept.insert((draft.time, self.arrived), draft);
@@ -573,7 +626,12 @@ impl Newest {
                 scope,
             }),
         });
-        (losses.chain(self.kept.into_values()).collect(), total)
+        let all = self
+            .losses
+            .into_iter()
+            .chain(losses)
+            .chain(self.kept.into_values());
+        (all.collect(), total)
     }
 }
 

@@ -53,6 +53,11 @@ impl Seen {
         }
     }
 
+    /// Only what is stamped at or after this counts.
+    pub(super) fn since(&self) -> i64 {
+        self.since
+    }
+
     /// The log is asked for once more: from which stamp on.
     pub(super) fn again(&mut self) -> i64 {
         if self.floor.is_some() || !self.recent.is_empty() {

@@ -226,6 +226,45 @@ fn the_lookback_keeps_the_newest_of_all_and_counts_the_others() {
 }
 
 #[test]
+fn a_log_longer_than_what_the_engine_is_asked_for_begins_with_a_hole() {
+    for (lines, expected) in [(TAIL - 1, None), (TAIL, Some("lookback-limit 0"))] {
+        let now = clock::realtime();
+        let begin = now - 1_000_000_000;
+        let (_folder, engine, requests) = engine(Box::new(move |_| {
+            let body: Vec<u8> = (0..lines)
+                .flat_map(|number| line(1, begin + i64::from(number), "x\n"))
+                .collect();
+            (reply(&body), true)
+        }));
+        let containers = vec![container("a")];
+        let mut logs = Logs::open(LogsConfig { engine, containers }).unwrap();
+        let lookback = logs.lookback(begin - 5_000_000_000, 1 << 20);
+        assert_eq!(lookback.dropped, 0);
+        assert!(
+            requests
+                .try_iter()
+                .all(|path| path.ends_with(&format!("&tail={TAIL}")))
+        );
+        let first = &lookback.drafts[0];
+        match (&first.body, expected) {
+            (Body::Loss(loss), Some(expected)) => {
+                assert_eq!(format!("{} {}", loss.cause, loss.count), expected);
+                let span = loss.to.0 - loss.from.0;
+                assert!((4_900_000_000..5_100_000_000).contains(&span), "{span}");
+                assert_eq!(loss.scope, container("a").id);
+            }
+            (Body::Log(_), None) => {}
+            other => panic!("{other:?}"),
+        }
+        let pieces = lookback
+            .drafts
+            .iter()
+            .filter(|draft| matches!(draft.body, Body::Log(_)));
+        assert_eq!(pieces.count(), lines as usize);
+    }
+}
+
+#[test]
 fn a_log_that_does_not_stop_is_left_in_time_and_the_rest_is_a_hole() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("engine.sock");
