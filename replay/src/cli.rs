@@ -3,7 +3,7 @@
 pub(crate) mod question;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 const STYLES: Styles = Styles::styled()
@@ -109,6 +109,22 @@ pub(crate) enum Command {
     /// The manual page, of replay or of one of its commands, to standard output
     #[command(after_help = "Examples:\n  replay man > replay.1\n  replay man summary | man -l -")]
     Man(Man),
+}
+
+/// What to say to a command that is none: `replay BUNDLE` is allowed, so the parser takes it for a file and complains
+/// about what follows.
+pub(crate) fn mistyped(error: &clap::Error) -> Option<String> {
+    if error.kind() != clap::error::ErrorKind::UnknownArgument {
+        return None;
+    }
+    let first = std::env::args_os().nth(1)?;
+    let name = first.to_str()?;
+    let is_word = !name.starts_with('-') && !std::path::Path::new(name).exists();
+    let is_command = Cli::command().find_subcommand(name).is_some();
+    (is_word && !is_command).then(|| {
+        let name = stillframe_replay::escape::line(name).into_owned();
+        format!("`{name}` is no command, and no file (replay --help lists the commands)")
+    })
 }
 
 fn events_help() -> String {

@@ -130,10 +130,11 @@ impl<R: Read + Seek> Desk<R> {
             Some(Ok(slice)) => {
                 let at = slice.events.partition_point(|event| event.num < num);
                 slice.events.get(at).map_or_else(Vec::new, |event| {
-                    let text = render::details(&View::new(event, context));
-                    text.lines()
-                        .map(|line| crate::escape::line(line).into_owned())
-                        .collect()
+                    let view = View::new(event, context);
+                    // The whole line first: the list has seldom room for it.
+                    let text = render::details(&view);
+                    let lines = text.lines().map(|line| crate::escape::line(line).into_owned());
+                    std::iter::once(render::summary(&view)).chain(lines).collect()
                 })
             }
             Some(Err(damage)) => vec![render::damage(damage, context)],

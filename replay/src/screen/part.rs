@@ -61,11 +61,14 @@ fn number(row: &Row, key: &str) -> Option<u64> {
 fn filter(part: Part, row: &Row) -> Option<String> {
     match part {
         Part::Processes => Some(format!("proc.pid={}", number(row, "proc.pid")?)),
-        Part::Descriptors => Some(format!(
-            "proc.pid={} and fd.num={}",
-            number(row, "proc.pid")?,
-            number(row, "fd.num")?
-        )),
+        Part::Descriptors => {
+            let pid = number(row, "proc.pid")?;
+            // Of those that are not known it is known whose they are.
+            Some(number(row, "fd.num").map_or_else(
+                || format!("proc.pid={pid}"),
+                |fd| format!("proc.pid={pid} and fd.num={fd}"),
+            ))
+        }
         Part::Sockets => {
             let user = row.object.get("socket.users")?.as_array()?.first()?;
             Some(format!(

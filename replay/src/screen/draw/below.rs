@@ -61,7 +61,7 @@ pub(super) fn draw_tabs(model: &Model, tab: Tab, is_wide: bool, buffer: &mut Buf
                 buffer,
                 body,
                 0,
-                "What caused what (a call, its packets, its block requests) is not worked out yet.",
+                "What caused what (calls, packets, block requests) is not worked out yet.",
                 Style::new().add_modifier(Modifier::DIM),
             );
         }

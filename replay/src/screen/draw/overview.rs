@@ -5,7 +5,7 @@ use crate::screen::model::Model;
 use crate::screen::overview::{Bucket, Series};
 use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::Rect;
-use ratatui_core::style::Style;
+use ratatui_core::style::{Modifier, Style};
 
 pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
     let context = &model.facts.context;
@@ -68,15 +68,23 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
         );
     }
     if let Some(row) = model.events.here() {
-        let at = overview.column(row.time, context.end, width);
-        let cursor = model.look.signs().cursor.to_string();
-        put_at(
-            buffer,
-            area,
-            (offset(label, at), last),
-            &cursor,
-            model.look.title(),
-        );
+        let at = offset(label, overview.column(row.time, context.end, width));
+        let place = Rect {
+            x: area.x + at.min(area.width.saturating_sub(1)),
+            y: area.y + last,
+            width: 1,
+            height: 1,
+        };
+        // What is marked there stays to be seen.
+        if buffer
+            .cell(place.as_position())
+            .is_none_or(|cell| cell.symbol() == " ")
+        {
+            let cursor = model.look.signs().cursor.to_string();
+            put(buffer, place, 0, &cursor, model.look.title());
+        } else {
+            buffer.set_style(place, Style::new().add_modifier(Modifier::REVERSED));
+        }
     }
 }
 
