@@ -110,15 +110,13 @@ impl Screen {
         let signals = signal::Signals::catch()?;
         let taken = Taken::take()?;
         let is_over = Arc::new(AtomicBool::new(false));
-        let reader = {
-            let is_over = Arc::clone(&is_over);
-            std::thread::spawn(move || read_keys(&tell, &is_over))
-        };
+        // Nobody waits for it at the end: what is typed then is the shell's.
+        let reading = Arc::clone(&is_over);
+        std::thread::spawn(move || read_keys(&tell, &reading));
         let shown = self.show(at, filter, &lanes, &inputs, &signals);
         is_over.store(true, Ordering::Relaxed);
         drop(lanes);
         drop(taken);
-        let _ = reader.join();
         if let Some(signal) = signals.came() {
             signal::obey(signal)?;
         }
