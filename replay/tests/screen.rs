@@ -529,6 +529,39 @@ fn work_is_stopped_by_escape() {
 }
 
 #[test]
+fn a_list_that_was_stopped_goes_on_when_somebody_steps_on() {
+    let mut bench = Bench::new(fixture::many(250_000), SMALL);
+    for letter in "fproc.name=none".chars() {
+        bench.model.key(Key::Char(letter));
+    }
+    let asks = bench.model.key(Key::Enter);
+    assert!(asks.iter().any(|ask| matches!(ask.what, What::Rows { .. })));
+    bench.model.answer(stillframe_replay::screen::ask::Answer {
+        era: asks[0].era,
+        what: Told::Progress {
+            lane: asks[0].what.lane(),
+            done: 1,
+            total: 3,
+        },
+    });
+    assert!(
+        bench.screen().contains("looking 1/3 slices"),
+        "{}",
+        bench.screen()
+    );
+    let stop = bench.model.key(Key::Escape);
+    assert!(bench.screen().contains("stopped"), "{}", bench.screen());
+    // What comes of it all the same is not taken.
+    let before = bench.model.events.rows.len();
+    bench.work(asks);
+    assert_eq!(bench.model.events.rows.len(), before);
+    let more = bench.model.key(Key::Down);
+    assert!(more.iter().any(|ask| ask.era >= stop[0].era), "{more:?}");
+    bench.work(more);
+    assert!(bench.model.events.after.edge);
+}
+
+#[test]
 fn a_resize_keeps_the_cursor_in_sight() {
     let mut bench = Bench::new(fixture::many(3000), WIDE);
     bench.keys("g").line("1500");
@@ -596,6 +629,12 @@ fn damage_is_a_row_that_is_stepped_over_at_once() {
     bench.key(Key::Down);
     assert_eq!(bench.at(), 200_001);
     bench.key(Key::Up).key(Key::Up);
+    assert_eq!(bench.at(), 100_000);
+    // A search passes it, and says so.
+    bench.keys("/").line("evt.num>100050");
+    assert_eq!(bench.at(), 200_001);
+    assert!(bench.message().contains("1 hole"), "{}", bench.message());
+    bench.keys("/").line("evt.num<100001 and proc.name=cat").keys("N");
     assert_eq!(bench.at(), 100_000);
     // A filter does not hide it.
     bench.keys("f").line("proc.name=dd");

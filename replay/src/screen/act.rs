@@ -185,13 +185,11 @@ impl Model {
             return asks;
         }
         for name in [Name::Events, Name::Follow, Name::Logs] {
-            let list = match name {
-                Name::Events => &self.events,
-                Name::Follow => &self.follow,
-                Name::Logs => &self.logs,
-            };
-            if list.is_pending() && self.progress.remove(&Lane::List(name).index()).is_some() {
-                asks.push(self.ask(What::Stop(Lane::List(name))));
+            let lane = Lane::List(name);
+            if self.list_mut(name).is_pending() && self.progress.remove(&lane.index()).is_some() {
+                let stop = self.ask(What::Stop(lane));
+                self.list_mut(name).stop(stop.era);
+                asks.push(stop);
                 self.message = Some("stopped; stepping on goes on looking".to_owned());
             }
         }

@@ -77,9 +77,8 @@ impl<R: Read + Seek> Desk<R> {
                 forward,
             } => {
                 let walked = self.walk(Lane::Find, filter, (*from, *forward), 1, wanted, &mut tell);
-                let hit = walked.rows.iter().find(|row| row.kind != RowKind::Damage);
                 tell(Told::Found {
-                    num: hit.map(|row| row.num),
+                    num: walked.rows.first().map(|row| row.num),
                     forward: *forward,
                     holes: walked.holes,
                     stopped: walked.stopped,

@@ -249,6 +249,16 @@ impl List {
         asks
     }
 
+    /// What is being looked for is not waited for any more; an answer that comes all the same is not taken.
+    pub fn stop(&mut self, era: u64) {
+        self.era = era;
+        self.owed = 0;
+        for side in [&mut self.before, &mut self.after] {
+            side.stopped |= side.pending;
+            side.pending = false;
+        }
+    }
+
     /// Moves to the last row that is not behind an event. Tells whether it is in memory.
     pub fn near(&mut self, num: u64) -> bool {
         let after = self.rows.partition_point(|row| row.num <= num);

@@ -126,16 +126,12 @@ impl Prompt {
             Key::Enter => return Outcome::Done,
             Key::Escape | Key::Ctrl('c') => return Outcome::Left,
             Key::Backspace if self.text.is_empty() => return Outcome::Left,
-            Key::Backspace => {
-                if self.at > 0 {
-                    self.at -= 1;
-                    self.text.remove(self.at);
-                }
+            Key::Backspace if self.at > 0 => {
+                self.at -= 1;
+                self.text.remove(self.at);
             }
-            Key::Delete | Key::Ctrl('d') => {
-                if self.at < self.text.len() {
-                    self.text.remove(self.at);
-                }
+            Key::Delete | Key::Ctrl('d') if self.at < self.text.len() => {
+                self.text.remove(self.at);
             }
             Key::Left | Key::Ctrl('b') => self.at = self.at.saturating_sub(1),
             Key::Right | Key::Ctrl('f') => self.at = (self.at + 1).min(self.text.len()),

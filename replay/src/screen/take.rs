@@ -69,7 +69,7 @@ impl Model {
         }
     }
 
-    fn list_mut(&mut self, name: Name) -> &mut List {
+    pub(super) fn list_mut(&mut self, name: Name) -> &mut List {
         match name {
             Name::Events => &mut self.events,
             Name::Follow => &mut self.follow,

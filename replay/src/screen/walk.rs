@@ -13,6 +13,7 @@ use std::io::{Read, Seek};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
+use stillframe_format::event::Event;
 use stillframe_format::ledger::SliceInfo;
 
 /// The most slices that are searched in one go.
@@ -25,6 +26,8 @@ pub(super) struct Walked {
     pub(super) edge: bool,
     pub(super) stopped: bool,
     pub(super) holes: u64,
+    /// What can't be read is counted as a hole, and is no row.
+    only_events: bool,
 }
 
 impl<R: Read + Seek> Desk<R> {
@@ -38,7 +41,10 @@ impl<R: Read + Seek> Desk<R> {
         wanted: &dyn Fn() -> bool,
         tell: &mut dyn FnMut(Told),
     ) -> Walked {
-        let mut walked = Walked::default();
+        let mut walked = Walked {
+            only_events: lane == Lane::Find,
+            ..Walked::default()
+        };
         let count = self.timeline.bundle().slices().len();
         let slices = self.timeline.bundle().slices();
         // The slice that the events from `from` on, or up to it, begin in.
@@ -60,6 +66,7 @@ impl<R: Read + Seek> Desk<R> {
                 walked.stopped = true;
                 break;
             }
+            let before = done;
             (done, next) = (
                 done + batch_of.len(),
                 if forward { batch_of.end } else { batch_of.start },
@@ -68,12 +75,27 @@ impl<R: Read + Seek> Desk<R> {
             if filter.is_all() {
                 self.whole(batch_of, (from, forward), left, &mut walked);
             } else {
-                self.searched(batch_of, (from, forward), filter, left, &mut walked, wanted);
+                let mut at = before;
+                let mut progress = || {
+                    at += 1;
+                    if told.elapsed() > TELL {
+                        told = Instant::now();
+                        tell(Told::Progress {
+                            lane,
+                            done: at,
+                            total,
+                        });
+                    }
+                };
+                self.searched(
+                    batch_of,
+                    (from, forward),
+                    (filter, left),
+                    &mut walked,
+                    wanted,
+                    &mut progress,
+                );
                 batch = (batch * 2).min(BATCH_MAX);
-            }
-            if told.elapsed() > TELL {
-                told = Instant::now();
-                tell(Told::Progress { lane, done, total });
             }
         }
         walked
@@ -114,10 +136,10 @@ impl<R: Read + Seek> Desk<R> {
         &mut self,
         batch: std::ops::Range<usize>,
         (from, forward): (u64, bool),
-        filter: &Filter,
-        left: usize,
+        (filter, left): (&Filter, usize),
         walked: &mut Walked,
         wanted: &dyn Fn() -> bool,
+        progress: &mut dyn FnMut(),
     ) {
         let slices = self
             .timeline
@@ -155,20 +177,24 @@ impl<R: Read + Seek> Desk<R> {
             count: false,
             limit,
         };
-        let mut found = Walked::default();
+        // Kept as they are: only those that are wanted in the end are made rows of.
+        let mut found: Vec<Found> = Vec::new();
         let searched: Result<(), Infallible> = self.timeline.search(&search, |slice| {
             match slice {
                 Ok(slice) => {
-                    found
-                        .rows
-                        .extend(slice.events.iter().map(|event| row(event, &context)));
-                    found.holes += slice.hidden.values().map(|(holes, _)| holes).sum::<u64>();
+                    walked.holes += slice.hidden.values().map(|(holes, _)| holes).sum::<u64>();
+                    found.extend(slice.events.into_iter().map(Found::Event));
                 }
-                Err(damage) => found.damage(&damage, &context),
+                Err(_) if walked.only_events => walked.holes += 1,
+                Err(damage) => found.push(Found::Damage(damage)),
             }
-            found.stopped = !wanted();
-            let enough = forward && found.rows.len() >= left;
-            Ok(if found.stopped || enough {
+            if !forward {
+                found.drain(..found.len().saturating_sub(left));
+            }
+            progress();
+            walked.stopped |= !wanted();
+            let enough = forward && found.len() >= left;
+            Ok(if walked.stopped || enough {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
@@ -177,29 +203,47 @@ impl<R: Read + Seek> Desk<R> {
         match searched {
             Ok(()) => {}
         }
-        for damage in &missing {
-            found.damage(damage, &context);
-        }
-        if !missing.is_empty() {
-            found.rows.sort_by_key(|row| row.num);
-        }
-        walked.holes += found.holes;
-        walked.stopped |= found.stopped;
-        if found.stopped {
+        if walked.stopped {
             // What was not looked at may hold nearer ones.
             return;
         }
-        if !forward {
-            found.rows.reverse();
+        if walked.only_events {
+            walked.holes += missing.len() as u64;
+        } else if !missing.is_empty() {
+            found.extend(missing.into_iter().map(Found::Damage));
+            found.sort_by_key(Found::num);
         }
-        walked.rows.extend(found.rows.into_iter().take(left));
+        if !forward {
+            found.reverse();
+        }
+        for found in found.into_iter().take(left) {
+            match found {
+                Found::Event(event) => walked.rows.push(row(&event, &context)),
+                Found::Damage(damage) => walked.damage(&damage, &context),
+            }
+        }
+    }
+}
+
+/// What a search came upon.
+enum Found {
+    Event(Event),
+    Damage(Damage),
+}
+
+impl Found {
+    fn num(&self) -> u64 {
+        match self {
+            Self::Event(event) => event.num,
+            Self::Damage(damage) => damage.first,
+        }
     }
 }
 
 impl Walked {
     fn damage(&mut self, damage: &Damage, context: &Context) {
         self.holes += 1;
-        if damage.events > 0 {
+        if damage.events > 0 && !self.only_events {
             self.rows.push(Row {
                 num: damage.first,
                 last: damage.first.saturating_add(damage.events - 1),
