@@ -29,6 +29,7 @@ use crate::view::Context;
 use ask::Facts;
 use lanes::Lanes;
 use model::{Look, Model};
+use ratatui_core::layout::Rect;
 use ratatui_core::terminal::Terminal;
 use ratatui_crossterm::CrosstermBackend;
 use ratatui_crossterm::crossterm::event::{self, Event};
@@ -134,7 +135,6 @@ impl Screen {
         signals: &signal::Signals,
     ) -> Result<(), ScreenError> {
         let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-        terminal.clear()?;
         let model = &mut self.model;
         let size = terminal.size()?;
         let mut asks = model.resize(size.width, size.height);
@@ -159,7 +159,8 @@ impl Screen {
                 Ok(Input::Gone(error)) => return Err(error.into()),
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     if due.take().is_some() {
-                        paint(&mut terminal, model)?;
+                        let asks = paint(&mut terminal, model)?;
+                        asks.into_iter().for_each(|ask| lanes.ask(ask));
                     }
                     if signals.came().is_some() {
                         return Ok(());
@@ -179,44 +180,46 @@ impl Screen {
                 terminal::copy(&text)?;
             }
             if std::mem::take(&mut model.is_stale) {
-                terminal.clear()?;
+                wipe(&mut terminal)?;
             }
             if std::mem::take(&mut model.is_suspended) {
-                suspend(&mut terminal, model)?;
+                suspend(&mut terminal)?;
             }
             due = due.or_else(|| Some(Instant::now() + TOGETHER));
         }
     }
 }
 
-/// Draws what has changed.
-fn paint(terminal: &mut Terminal<CrosstermBackend<io::Stdout>>, model: &Model) -> io::Result<()> {
+/// Draws what has changed. Gives what is to be asked where the terminal has another size by now.
+fn paint(
+    terminal: &mut Terminal<CrosstermBackend<io::Stdout>>,
+    model: &mut Model,
+) -> io::Result<Vec<ask::Ask>> {
+    let mut asks = Vec::new();
     terminal.draw(|frame| {
         let area = frame.area();
-        let position = if (area.width, area.height) == model.size {
-            draw::draw(model, frame.buffer_mut())
-        } else {
-            // The resize has not been told yet; it will be.
-            None
-        };
-        if let Some(position) = position {
+        if (area.width, area.height) != model.size {
+            asks = model.resize(area.width, area.height);
+        }
+        if let Some(position) = draw::draw(model, frame.buffer_mut()) {
             frame.set_cursor_position(position);
         }
     })?;
-    Ok(())
+    Ok(asks)
+}
+
+/// Everything is drawn anew. (`Terminal::clear` would ask the terminal where its cursor is, and wait for the answer.)
+fn wipe(terminal: &mut Terminal<CrosstermBackend<io::Stdout>>) -> io::Result<()> {
+    let size = terminal.size()?;
+    terminal.resize(Rect::new(0, 0, size.width, size.height))
 }
 
 /// Gives the terminal to the shell until it continues the program.
-fn suspend(
-    terminal: &mut Terminal<CrosstermBackend<io::Stdout>>,
-    model: &mut Model,
-) -> Result<(), ScreenError> {
+fn suspend(terminal: &mut Terminal<CrosstermBackend<io::Stdout>>) -> Result<(), ScreenError> {
     terminal::give_back();
     signal::suspend()?;
     terminal::take_over()?;
-    terminal.clear()?;
-    let size = terminal.size()?;
-    model.size = (size.width, size.height);
+    wipe(terminal)?;
     Ok(())
 }
 

@@ -210,7 +210,7 @@ impl Model {
             tab => {
                 let count = match self.table(tab) {
                     Some(table) => table.lines.len(),
-                    None => self.detail_lines().len(),
+                    None => self.details().len(),
                 };
                 if let Some(line) = self.lines.get_mut(tab as usize) {
                     let aim = i64::try_from(*line).unwrap_or(0).saturating_add(steps).max(0);

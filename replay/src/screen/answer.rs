@@ -89,10 +89,6 @@ impl<R: Read + Seek> Desk<R> {
                 let shown = part::shown(&mut self.timeline, &self.context, *num, *pid);
                 tell(Told::State(Box::new(shown)));
             }
-            What::Details(num) => {
-                let lines = self.details(*num);
-                tell(Told::Details { num: *num, lines });
-            }
             What::Overview => self.count(wanted, &mut tell),
             What::Stop(_) => {}
         }
@@ -120,27 +116,6 @@ impl<R: Read + Seek> Desk<R> {
         num.min(last).max(first)
     }
 
-    fn details(&mut self, num: u64) -> Vec<String> {
-        let context = &self.context;
-        let Some(slice) = self.timeline.slice_of(num) else {
-            return Vec::new();
-        };
-        match self.timeline.slice(slice) {
-            Some(Ok(slice)) => {
-                let at = slice.events.partition_point(|event| event.num < num);
-                slice.events.get(at).map_or_else(Vec::new, |event| {
-                    let view = View::new(event, context);
-                    // The whole line first: the list has seldom room for it.
-                    let text = render::details(&view);
-                    let lines = text.lines().map(|line| crate::escape::line(line).into_owned());
-                    std::iter::once(render::summary(&view)).chain(lines).collect()
-                })
-            }
-            Some(Err(damage)) => vec![render::damage(damage, context)],
-            None => Vec::new(),
-        }
-    }
-
     /// What was logged before the first event, newest first.
     fn lookback(&mut self) -> Vec<Row> {
         let stored = open::lookback(self.timeline.bundle_mut()).unwrap_or_default();
@@ -151,10 +126,10 @@ impl<R: Read + Seek> Desk<R> {
             .take(LOOKBACK_MAX)
             .map(|stored| {
                 let event = log::before_the_first(stored);
-                let view = View::new(&event, context);
+                let line = log::line(&View::new(&event, context));
                 Row {
-                    line: format!("{:>8} {}", "before", log::line(&view)),
-                    ..row(&event, context)
+                    line: format!("{:>8} {line}", "before"),
+                    ..row(event, context)
                 }
             })
             .collect()
@@ -213,8 +188,8 @@ impl<R: Read + Seek> Desk<R> {
     }
 }
 
-pub(super) fn row(event: &Event, context: &Context) -> Row {
-    let view = View::new(event, context);
+pub(super) fn row(event: Event, context: &Context) -> Row {
+    let view = View::new(&event, context);
     let kind = match &event.body {
         Body::Loss(_) | Body::Clock(_) => RowKind::Hole,
         Body::Syscall(call) if call.ret.errno().is_some() => RowKind::Failed,
@@ -228,5 +203,6 @@ pub(super) fn row(event: &Event, context: &Context) -> Row {
         kind,
         line: render::line(&view),
         kin: Kin::of(&view),
+        event: Some(Arc::new(event)),
     }
 }

@@ -8,8 +8,8 @@ use crate::open;
 use crate::view::Context;
 use std::io::{Read, Seek};
 use std::sync::Arc;
-use stillframe_format::BootTime;
 use stillframe_format::reader::{Bundle, Condition};
+use stillframe_format::{BootTime, Event};
 
 /// A thread that reads. Each has work of one kind, so that long work keeps nothing else waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,21 +20,18 @@ pub enum Lane {
     Find,
     /// The state at an event.
     State,
-    /// All about one event.
-    Details,
     /// Counts over time.
     Overview,
 }
 
 impl Lane {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 6] = [
         Self::List(Name::Events),
         Self::List(Name::Follow),
         Self::List(Name::Logs),
         Self::Find,
         Self::State,
-        Self::Details,
         Self::Overview,
     ];
 
@@ -47,8 +44,7 @@ impl Lane {
             Self::List(Name::Logs) => 2,
             Self::Find => 3,
             Self::State => 4,
-            Self::Details => 5,
-            Self::Overview => 6,
+            Self::Overview => 5,
         }
     }
 }
@@ -107,8 +103,6 @@ pub enum What {
         /// The process whose descriptors are meant; `None` for those of all.
         pid: Option<u32>,
     },
-    /// All about an event.
-    Details(u64),
     /// Counts over time, of what was not counted yet.
     Overview,
     /// Nothing any more.
@@ -123,7 +117,6 @@ impl What {
             Self::Rows { list, .. } => Lane::List(*list),
             Self::Find { .. } | Self::Place(_) => Lane::Find,
             Self::State { .. } => Lane::State,
-            Self::Details(_) => Lane::Details,
             Self::Overview => Lane::Overview,
             Self::Stop(lane) => *lane,
         }
@@ -179,13 +172,6 @@ pub enum Told {
     At(u64),
     /// A state.
     State(Box<Shown>),
-    /// All about an event.
-    Details {
-        /// The event.
-        num: u64,
-        /// Lines.
-        lines: Vec<String>,
-    },
     /// Counts over time so far.
     Overview {
         /// The counts.
@@ -246,7 +232,7 @@ pub enum RowKind {
 }
 
 /// A line of a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// The number of the event; of events that can't be read that of the first; 0 for what was logged before the first.
     pub num: u64,
@@ -260,6 +246,8 @@ pub struct Row {
     pub line: String,
     /// What it belongs to.
     pub kin: Kin,
+    /// The event itself, where it is one.
+    pub event: Option<Arc<Event>>,
 }
 
 /// A state as lines, escaped.

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Rows that are kept on each side of the cursor, in pages.
-const KEPT: usize = 20;
+const KEPT: usize = 8;
 /// Rows that are asked for at once, in pages.
 const ASKED: usize = 3;
 

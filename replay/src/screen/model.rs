@@ -9,6 +9,8 @@ use super::overview::Overview;
 use super::prompt::{Memory, Prompt};
 use crate::filter::Filter;
 use crate::moment::Place;
+use crate::view::View;
+use crate::{escape, render};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -150,8 +152,6 @@ pub struct Model {
     pub is_below: bool,
     /// The line of a tab that the cursor is on, by the tab's place.
     pub lines: [usize; Tab::ALL.len()],
-    /// All about an event.
-    pub details: (u64, Vec<String>),
     /// The state.
     pub shown: Shown,
     /// Counts over time; slices that are counted, and all.
@@ -185,8 +185,8 @@ pub struct Model {
     pub(super) memory: Memory,
     /// The cursor stays at the end of what grows.
     pub(super) is_tail: bool,
-    /// The event whose details, and the one whose state, were asked for.
-    pub(super) asked: (Option<u64>, Option<u64>),
+    /// The event whose state was asked for.
+    pub(super) asked: Option<u64>,
     pub(super) pid: Option<u32>,
     pub(super) era: u64,
 }
@@ -207,7 +207,6 @@ impl Model {
             beside: (Tab::Details, Tab::Descriptors),
             is_below: false,
             lines: [0; Tab::ALL.len()],
-            details: (0, Vec::new()),
             shown: Shown::default(),
             overview: (Overview::default(), 0, 0),
             marks: BTreeMap::new(),
@@ -229,7 +228,7 @@ impl Model {
             traces: Vec::new(),
             memory: Memory::default(),
             is_tail: false,
-            asked: (None, None),
+            asked: None,
             pid: None,
             era: 0,
         }
@@ -300,12 +299,23 @@ impl Model {
         layout::areas(self.size.0, self.size.1)
     }
 
-    /// All about the event, in lines that the tab has room for.
+    /// All about the event under the cursor, in lines that the tab has room for. The whole line comes first: the list
+    /// has seldom room for it.
     #[must_use]
-    pub fn detail_lines(&self) -> Vec<String> {
+    pub fn details(&self) -> Vec<String> {
         let width = self.areas().map_or(80, |areas| usize::from(areas.tabs.width));
-        let folded = |line: &String| draw::folded(line, width);
-        self.details.1.iter().flat_map(folded).collect()
+        let Some(row) = self.events.here() else {
+            return Vec::new();
+        };
+        let Some(event) = &row.event else {
+            return draw::folded(&row.line, width);
+        };
+        let view = View::new(event, &self.facts.context);
+        let mut lines = draw::folded(&render::summary(&view), width);
+        for line in render::details(&view).lines() {
+            lines.extend(draw::folded(&escape::line(line), width));
+        }
+        lines
     }
 
     /// The part of the state that a tab shows.

@@ -80,6 +80,8 @@ pub struct Bucket {
     pub unreadable: bool,
     /// The wall clock was stepped.
     pub stepped: bool,
+    /// Some of it is only what the index tells, which knows of no failures.
+    pub guessed: bool,
 }
 
 impl Bucket {
@@ -109,6 +111,7 @@ impl Bucket {
         self.lost |= other.lost;
         self.unreadable |= other.unreadable;
         self.stepped |= other.stepped;
+        self.guessed |= other.guessed;
     }
 }
 
@@ -167,6 +170,7 @@ impl Overview {
                 bucket.add(series, each.saturating_add(u64::from(at < rest)));
             }
         }
+        self.mark(slice.from, slice.to, |bucket| bucket.guessed = true);
         if slice.lost.values().any(|count| *count > 0) {
             self.mark(slice.from, slice.to, |bucket| bucket.lost = true);
         }

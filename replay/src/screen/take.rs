@@ -45,15 +45,9 @@ impl Model {
             } => self.found(era, num, forward, holes, stopped),
             Told::At(num) => self.arrived(era, num),
             Told::State(shown) => {
-                if self.asked.1 == Some(shown.num) {
+                if self.asked == Some(shown.num) {
                     self.shown = *shown;
                     self.select_process();
-                }
-                Vec::new()
-            }
-            Told::Details { num, lines } => {
-                if self.asked.0 == Some(num) {
-                    self.details = (num, lines);
                 }
                 Vec::new()
             }
@@ -107,14 +101,9 @@ impl Model {
         };
         let num = *num;
         self.pid = kin.pid.or(self.pid);
-        if self.asked.0 != Some(num) {
-            self.asked.0 = Some(num);
-            self.lines[0] = 0;
-            asks.push(self.ask(What::Details(num)));
-        }
         let has_left = self.areas().is_some_and(|areas| areas.left.is_some());
-        if (has_left || self.tab.is_state()) && self.asked.1 != Some(num) {
-            self.asked.1 = Some(num);
+        if (has_left || self.tab.is_state()) && self.asked != Some(num) {
+            self.asked = Some(num);
             let pid = self.pid;
             asks.push(self.ask(What::State { num, pid }));
         }

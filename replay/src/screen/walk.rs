@@ -113,7 +113,7 @@ impl<R: Read + Seek> Desk<R> {
         for index in batch {
             match self.timeline.slice(index) {
                 Some(Ok(slice)) => {
-                    let row = |event| row(event, context);
+                    let row = |event: &Event| row(event.clone(), context);
                     if forward {
                         let start = slice.events.partition_point(|event| event.num < from);
                         walked
@@ -218,7 +218,7 @@ impl<R: Read + Seek> Desk<R> {
         }
         for found in found.into_iter().take(left) {
             match found {
-                Found::Event(event) => walked.rows.push(row(&event, &context)),
+                Found::Event(event) => walked.rows.push(row(event, &context)),
                 Found::Damage(damage) => walked.damage(&damage, &context),
             }
         }
@@ -251,6 +251,7 @@ impl Walked {
                 kind: RowKind::Damage,
                 line: format!("{:>8} {}", damage.first, render::damage(damage, context)),
                 kin: Kin::default(),
+                event: None,
             });
         }
     }

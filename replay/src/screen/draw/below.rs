@@ -40,7 +40,7 @@ pub(super) fn draw_tabs(model: &Model, tab: Tab, is_wide: bool, buffer: &mut Buf
     let body = below(area);
     match tab {
         Tab::Details => {
-            let lines = model.detail_lines();
+            let lines = model.details();
             let (line, count) = (model.lines[0], lines.len());
             let lines = lines.iter().map(String::as_str);
             rows(

@@ -39,6 +39,17 @@ pub(super) fn draw(model: &Model, buffer: &mut Buffer, area: Rect) {
             model.look.alarm(),
             buffer,
         );
+        let unknown: String = columns
+            .iter()
+            .map(|bucket| {
+                let is_unknown = bucket.guessed && bucket.count(Series::Failed) == 0;
+                if is_unknown { '~' } else { ' ' }
+            })
+            .collect();
+        // Only over what would look like silence.
+        for (at, sign) in (label..).zip(unknown.chars()).filter(|(_, sign)| *sign != ' ') {
+            put_at(buffer, area, (at, row - 1), &sign.to_string(), Style::new());
+        }
     }
     let last = area.height.saturating_sub(1);
     let name = if done < total {
