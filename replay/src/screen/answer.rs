@@ -5,10 +5,12 @@ use super::ask::{Answer, Ask, Lane, Name, Row, RowKind, Told, What};
 use super::kin::Kin;
 use super::overview::{self, Overview};
 use super::part;
+use crate::filter::Filter;
 use crate::moment::Place;
-use crate::timeline::Timeline;
+use crate::timeline::{Range, Search, Timeline};
 use crate::view::{Context, View};
 use crate::{log, open, render};
+use std::convert::Infallible;
 use std::io::{Read, Seek};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -89,7 +91,7 @@ impl<R: Read + Seek> Desk<R> {
                 let shown = part::shown(&mut self.timeline, &self.context, *num, *pid);
                 tell(Told::State(Box::new(shown)));
             }
-            What::Overview => self.count(wanted, &mut tell),
+            What::Overview { exact } => self.count(*exact, wanted, &mut tell),
             What::Stop(_) => {}
         }
     }
@@ -99,21 +101,39 @@ impl<R: Read + Seek> Desk<R> {
         let (first, last) = (self.timeline.first(), self.timeline.total());
         let num = match place {
             Place::Event(num) => num,
-            Place::Time(time) => {
-                // The first event that is not before the moment, as `Cursor` finds it.
-                let slices = self.timeline.bundle().slices();
-                let start = slices.partition_point(|slice| slice.to <= time);
-                let found = (start..slices.len()).find_map(|index| match self.timeline.slice(index)? {
-                    Ok(slice) => {
-                        let at = slice.events.partition_point(|event| event.time < time);
-                        slice.events.get(at).map(|event| event.num)
-                    }
-                    Err(damage) => (damage.events > 0).then_some(damage.first),
-                });
-                found.unwrap_or(last)
-            }
+            Place::Time(_) => self.first_from(place).unwrap_or(last),
         };
         num.min(last).max(first)
+    }
+
+    /// The first event that is not before a moment.
+    fn first_from(&mut self, place: Place) -> Option<u64> {
+        let context = Arc::clone(&self.context);
+        let search = Search {
+            range: Range {
+                from: Some(place),
+                to: None,
+            },
+            filter: &Filter::default(),
+            context: &context,
+            count: false,
+            limit: Some(1),
+        };
+        let mut num = None;
+        let searched: Result<(), Infallible> = self.timeline.search(&search, |slice| {
+            num = match slice {
+                Ok(found) => found.events.first().map(|event| event.num),
+                Err(damage) => (damage.events > 0).then_some(damage.first),
+            };
+            Ok(if num.is_some() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        });
+        match searched {
+            Ok(()) => num,
+        }
     }
 
     /// What was logged before the first event, newest first.
@@ -135,7 +155,7 @@ impl<R: Read + Seek> Desk<R> {
             .collect()
     }
 
-    fn count(&mut self, wanted: &dyn Fn() -> bool, tell: &mut dyn FnMut(Told)) {
+    fn count(&mut self, is_exact: bool, wanted: &dyn Fn() -> bool, tell: &mut dyn FnMut(Told)) {
         let context = Arc::clone(&self.context);
         let slices = self.timeline.bundle().slices().to_vec();
         let (mut exact, next) = self
@@ -162,6 +182,10 @@ impl<R: Read + Seek> Desk<R> {
             done: done(after),
             total,
         });
+        if !is_exact {
+            self.overview = Some((exact, next));
+            return;
+        }
         overview::count(self.timeline.bundle_mut(), &context, next, |info, counted| {
             exact.add(info, counted);
             after = info.number.saturating_add(1);

@@ -103,8 +103,11 @@ pub enum What {
         /// The process whose descriptors are meant; `None` for those of all.
         pid: Option<u32>,
     },
-    /// Counts over time, of what was not counted yet.
-    Overview,
+    /// Counts over time: of what was not counted yet, or only what the index tells.
+    Overview {
+        /// Everything is to be counted.
+        exact: bool,
+    },
     /// Nothing any more.
     Stop(Lane),
 }
@@ -117,7 +120,7 @@ impl What {
             Self::Rows { list, .. } => Lane::List(*list),
             Self::Find { .. } | Self::Place(_) => Lane::Find,
             Self::State { .. } => Lane::State,
-            Self::Overview => Lane::Overview,
+            Self::Overview { .. } => Lane::Overview,
             Self::Stop(lane) => *lane,
         }
     }

@@ -185,6 +185,8 @@ pub struct Model {
     pub(super) memory: Memory,
     /// The cursor stays at the end of what grows.
     pub(super) is_tail: bool,
+    /// The overview was asked to be exact.
+    pub(super) is_counting: bool,
     /// The event whose state was asked for.
     pub(super) asked: Option<u64>,
     pub(super) pid: Option<u32>,
@@ -228,6 +230,7 @@ impl Model {
             traces: Vec::new(),
             memory: Memory::default(),
             is_tail: false,
+            is_counting: false,
             asked: None,
             pid: None,
             era: 0,
@@ -242,7 +245,7 @@ impl Model {
         } else {
             self.facts.first
         };
-        let mut asks = vec![self.ask(What::Overview)];
+        let mut asks = vec![self.ask(What::Overview { exact: false })];
         self.message = self.facts.shortfall.clone().filter(|_| !self.facts.growing);
         match self.meant(filter) {
             Ok(meant) => self.filter = meant,

@@ -24,6 +24,11 @@ impl Model {
                     self.progress.remove(&Lane::List(list).index());
                 }
                 let mut asks = asks;
+                // Only when the first rows are there: what one waits for comes first.
+                if !self.is_counting {
+                    self.is_counting = true;
+                    asks.push(self.ask(What::Overview { exact: true }));
+                }
                 asks.extend(self.look());
                 asks
             }
@@ -82,7 +87,7 @@ impl Model {
             asks.extend(self.events.grown());
             asks.extend(self.follow.grown());
             asks.extend(self.logs.grown());
-            asks.push(self.ask(What::Overview));
+            asks.push(self.ask(What::Overview { exact: true }));
         }
         if is_over {
             self.message = Some("the recording is finished".to_owned());

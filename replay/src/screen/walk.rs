@@ -72,64 +72,32 @@ impl<R: Read + Seek> Desk<R> {
                 if forward { batch_of.end } else { batch_of.start },
             );
             let left = want - walked.rows.len();
-            if filter.is_all() {
-                self.whole(batch_of, (from, forward), left, &mut walked);
-            } else {
-                let mut at = before;
-                let mut progress = || {
-                    at += 1;
-                    if told.elapsed() > TELL {
-                        told = Instant::now();
-                        tell(Told::Progress {
-                            lane,
-                            done: at,
-                            total,
-                        });
-                    }
-                };
-                self.searched(
-                    batch_of,
-                    (from, forward),
-                    (filter, left),
-                    &mut walked,
-                    wanted,
-                    &mut progress,
-                );
+            let mut at = before;
+            let mut progress = || {
+                at += 1;
+                if told.elapsed() > TELL {
+                    told = Instant::now();
+                    tell(Told::Progress {
+                        lane,
+                        done: at,
+                        total,
+                    });
+                }
+            };
+            self.searched(
+                batch_of,
+                (from, forward),
+                (filter, left),
+                &mut walked,
+                wanted,
+                &mut progress,
+            );
+            // Where few are meant, more and more slices are looked at by all processors.
+            if !filter.is_all() {
                 batch = (batch * 2).min(BATCH_MAX);
             }
         }
         walked
-    }
-
-    /// All events of one slice, which stays in memory for the next time.
-    fn whole(
-        &mut self,
-        batch: std::ops::Range<usize>,
-        (from, forward): (u64, bool),
-        left: usize,
-        walked: &mut Walked,
-    ) {
-        let context = &self.context;
-        for index in batch {
-            match self.timeline.slice(index) {
-                Some(Ok(slice)) => {
-                    let row = |event: &Event| row(event.clone(), context);
-                    if forward {
-                        let start = slice.events.partition_point(|event| event.num < from);
-                        walked
-                            .rows
-                            .extend(slice.events.iter().skip(start).take(left).map(row));
-                    } else {
-                        let end = slice.events.partition_point(|event| event.num <= from);
-                        walked
-                            .rows
-                            .extend(slice.events.iter().take(end).rev().take(left).map(row));
-                    }
-                }
-                Some(Err(damage)) => walked.damage(damage, context),
-                None => {}
-            }
-        }
     }
 
     fn searched(
@@ -155,13 +123,19 @@ impl<R: Read + Seek> Desk<R> {
             last.first.saturating_add(last.events).saturating_sub(1),
         );
         let missing: Vec<Damage> = slices.iter().filter(|info| info.missing > 0).map(gone).collect();
-        let (low, high) = if forward {
+        let (mut low, mut high) = if forward {
             (low.max(from), high)
         } else {
             (low, high.min(from))
         };
         if low > high {
             return;
+        }
+        // Of all events the numbers are known beforehand.
+        if filter.is_all() && forward {
+            high = high.min(low.saturating_add(left as u64 - 1));
+        } else if filter.is_all() {
+            low = low.max(high.saturating_sub(left as u64 - 1));
         }
         let range = Range {
             from: Some(Place::Event(low)),
