@@ -114,7 +114,8 @@ pub(crate) enum Command {
 /// What to say to a command that is none: `replay BUNDLE` is allowed, so the parser takes it for a file and complains
 /// about what follows.
 pub(crate) fn mistyped(error: &clap::Error) -> Option<String> {
-    if error.kind() != clap::error::ErrorKind::UnknownArgument {
+    use clap::error::ErrorKind::{ArgumentConflict, UnknownArgument};
+    if !matches!(error.kind(), ArgumentConflict | UnknownArgument) {
         return None;
     }
     let first = std::env::args_os().nth(1)?;

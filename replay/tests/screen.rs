@@ -711,6 +711,21 @@ fn names_of_fields_are_completed_and_lines_remembered() {
 }
 
 #[test]
+fn a_command_that_is_mistyped_is_no_bundle() {
+    let folder = Folder::new();
+    let bundle = folder.bundle("b", &fixture::small());
+    let finished = replay(&["evnts", &bundle]).code(2);
+    assert!(
+        finished.stderr.contains("`evnts` is no command"),
+        "{}",
+        finished.stderr
+    );
+    // Wrong options of right commands are explained as before.
+    let finished = replay(&["events", &bundle, "--fliter", "x"]).code(2);
+    assert!(finished.stderr.contains("--filter"), "{}", finished.stderr);
+}
+
+#[test]
 fn without_a_terminal_it_says_what_to_use() {
     let folder = Folder::new();
     let bundle = folder.bundle("b", &fixture::small());

@@ -314,7 +314,7 @@ fn look(bytes: &SliceBytes, failed: &Filter, context: &Context) -> Result<Counte
         let meant = failed.calls(&calls, &|_| 0, context);
         let mut at = 0;
         while let Some(row) = meant.certain.next(at) {
-            failures.push(calls.time.get(row));
+            failures.push(calls.time(row));
             at = row + 1;
         }
     }
