@@ -16,6 +16,7 @@ mod fixture;
 #[path = "fixture/run.rs"]
 mod run;
 
+use proptest::prelude::*;
 use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::Rect;
 use run::{Folder, replay};
@@ -708,6 +709,84 @@ fn names_of_fields_are_completed_and_lines_remembered() {
     );
     bench.key(Key::Escape);
     assert_eq!(bench.model.tab, Tab::Details);
+}
+
+#[test]
+fn every_golden_bundle_is_shown_however_bad_it_is() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../format/testdata");
+    let mut shown = 0;
+    let mut folders = vec![root];
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let bytes = std::fs::read(&path).unwrap();
+            if Bundle::open(Cursor::new(bytes.as_slice())).is_err() {
+                continue;
+            }
+            shown += 1;
+            let mut bench = Bench::new(bytes, WIDE);
+            let last = bench.model.facts.last;
+            for digit in "12345678".chars() {
+                bench.key(Key::Char(digit)).key(Key::End).keys("F").key(Key::Home);
+                bench.screen();
+            }
+            for _ in 0..last.min(200) {
+                bench.key(Key::Down);
+                bench.screen();
+            }
+            bench
+                .keys("eoEO/")
+                .line("evt.num>0")
+                .keys("f")
+                .line("evt.type=openat")
+                .key(Key::End);
+            bench.screen();
+        }
+    }
+    assert!(shown > 8, "{shown}");
+}
+
+fn any_key() -> impl Strategy<Value = Key> {
+    prop_oneof![
+        8 => prop::sample::select(BINDINGS.iter().flat_map(|binding| binding.keys).map(|(key, _)| *key).collect::<Vec<_>>()),
+        1 => prop::char::range(' ', '~').prop_map(Key::Char),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    /// Whatever is typed, on whatever screen: nothing panics, the cursor stays on an event, and that is to be seen.
+    #[test]
+    fn no_keys_lead_astray(
+        keys in prop::collection::vec((any_key(), 0u8..12), 1..80),
+        sizes in prop::collection::vec((20u16..200, 5u16..60), 1..4),
+        many: bool,
+    ) {
+        let bytes = if many { fixture::many(3000) } else { fixture::small() };
+        let mut bench = Bench::new(bytes, sizes[0]);
+        for (at, (key, resize)) in keys.into_iter().enumerate() {
+            if resize == 0 {
+                let (width, height) = sizes[at % sizes.len()];
+                let asks = bench.model.resize(width, height);
+                bench.work(asks);
+            }
+            bench.key(key);
+            bench.model.is_over = false;
+            let model = &bench.model;
+            let list = &model.events;
+            prop_assert!(list.rows.is_empty() || list.at < list.rows.len());
+            prop_assert!(list.rows.is_empty() || (model.facts.first..=model.facts.last).contains(&list.num()));
+            prop_assert!(list.rows.iter().zip(list.rows.iter().skip(1)).all(|(one, next)| one.last < next.num));
+            if model.areas().is_some() {
+                prop_assert!(list.rows.is_empty() || list.visible().any(|(at, _)| at == list.at));
+            }
+            prop_assert!(!bench.screen().is_empty());
+        }
+    }
 }
 
 #[test]

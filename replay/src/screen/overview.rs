@@ -311,6 +311,7 @@ fn look(bytes: &SliceBytes, failed: &Filter, context: &Context) -> Result<Counte
     let mut failures = Vec::new();
     if let Some(segment) = part.segment(Stream::Syscall)? {
         let calls = part.calls(&segment)?;
+        counted.series.push((Series::Calls, calls.times().to_vec()));
         let meant = failed.calls(&calls, &|_| 0, context);
         let mut at = 0;
         while let Some(row) = meant.certain.next(at) {
