@@ -158,15 +158,15 @@ impl Screen {
                 Ok(Input::Terminal(_)) => continue,
                 Ok(Input::Gone(error)) => return Err(error.into()),
                 Err(mpsc::RecvTimeoutError::Timeout) => {
+                    if terminal::is_lost() {
+                        return Err(ScreenError::Panicked);
+                    }
                     if due.take().is_some() {
                         let asks = paint(&mut terminal, model)?;
                         asks.into_iter().for_each(|ask| lanes.ask(ask));
                     }
                     if signals.came().is_some() {
                         return Ok(());
-                    }
-                    if terminal::is_lost() {
-                        return Err(ScreenError::Panicked);
                     }
                     continue;
                 }
