@@ -338,6 +338,10 @@ fn a_filter_narrows_the_list_and_hides_no_hole() {
     );
     assert!(bench.screen().contains("events: evt.type=openat (and holes)"));
     bench.keys("f").line(" and and");
+    assert_eq!(
+        bench.model.prompt.as_ref().unwrap().at,
+        "evt.type=openat and ".len()
+    );
     assert!(
         bench
             .model

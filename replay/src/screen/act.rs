@@ -5,6 +5,7 @@ use super::command_line;
 use super::key::{self, Action, Key};
 use super::model::{Letter, Meant, Model, Tab, Why};
 use super::prompt::{Kind, Outcome, Prompt};
+use crate::filter::Filter;
 use std::sync::Arc;
 
 impl Model {
@@ -284,6 +285,10 @@ impl Model {
                 asks
             }
             Err(problem) => {
+                // The cursor goes to where it went wrong.
+                if let Some(error) = Filter::parse(text).err().filter(|_| prompt.kind != Kind::Goto) {
+                    prompt.at = error.column.saturating_sub(1).min(prompt.text.len());
+                }
                 prompt.remark = Some(problem);
                 self.prompt = Some(prompt);
                 Vec::new()

@@ -313,7 +313,7 @@ pub const BINDINGS: &[Binding] = &[
     ),
     binding(
         "Esc",
-        "stop a search, leave a prompt or this help",
+        "stop a search; leave a prompt, this help, a tab",
         &[(K::Escape, A::Stop)],
     ),
     binding(

@@ -47,7 +47,10 @@ pub(super) fn shown<R: Read + Seek>(
             .uncertain()
             .map(|since| format!("uncertain since {}", render::mapped_time(since, context))),
         processes: tree(&state::rows(&found, Part::Processes, None, context)),
-        descriptors: of(Part::Descriptors, pid),
+        descriptors: match pid {
+            Some(pid) => descriptors(&state::rows(&found, Part::Descriptors, Some(pid), context), pid),
+            None => of(Part::Descriptors, None),
+        },
         sockets: of(Part::Sockets, None),
         mounts: of(Part::Mounts, None),
     }
@@ -78,6 +81,22 @@ fn filter(part: Part, row: &Row) -> Option<String> {
             ))
         }
         Part::Mounts => None,
+    }
+}
+
+/// Descriptors of one process in little room: whose they are stands in the head only.
+fn descriptors(rows: &[Row], pid: u32) -> Table {
+    let cell = |row: &Row, at: usize| row.cells.get(at).cloned().unwrap_or_default();
+    let name = rows.first().map(|row| cell(row, 1)).unwrap_or_default();
+    let lines = rows.iter().take(LINES_MAX).map(|row| {
+        let line = format!("{:>4} {:<9} {}", cell(row, 2), cell(row, 3), cell(row, 5));
+        (line, filter(Part::Descriptors, row))
+    });
+    Table {
+        head: format!("  FD TYPE      REFERS TO ({name}[{pid}])"),
+        lines: lines.collect(),
+        more: rows.len().saturating_sub(LINES_MAX),
+        pids: Vec::new(),
     }
 }
 
