@@ -1,7 +1,7 @@
 //! The full-screen view: `replay B` on a terminal.
 //!
 //! A [`model::Model`] takes keys and answers and says what it wants to know; [`draw`] puts it on a buffer; both are
-//! pure. Threads ([`lanes`]) read the bundle and answer, so that nothing that takes long stands between a key and the
+//! pure. Threads (`lanes`) read the bundle and answer, so that nothing that takes long stands between a key and the
 //! screen. This file is the loop between them and the terminal.
 
 mod act;
