@@ -145,7 +145,7 @@ fn view_help() -> String {
          by colour alone.\n\n{MOMENTS}\n\nExamples:\n  \
          replay web.capture.tar.zst\n  \
          replay view web.capture.tar.zst --at 14:03:07.2 -f 'proc.name=nginx'\n  \
-         replay view --follow web.capture.tar.zst.partial    # while it is recorded"
+         replay view --follow web.capture.tar.zst            # while it is recorded"
     )
 }
 

@@ -35,7 +35,7 @@ use ratatui_crossterm::CrosstermBackend;
 use ratatui_crossterm::crossterm::event::{self, Event};
 use source::Source;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -81,7 +81,8 @@ impl Screen {
     /// # Errors
     /// [`OpenError`].
     pub fn open(path: &Path, follow: bool, look: Look) -> Result<Self, OpenError> {
-        let source = Source::new(open::source(path)?);
+        let partial = partial(path).filter(|_| follow);
+        let source = Source::new(open::source(partial.as_deref().unwrap_or(path))?);
         let mut bundle = Bundle::open(source.clone()).map_err(|error| open::not_read(path, error))?;
         let context = Arc::new(open::context(&mut bundle));
         let facts = Facts::of(&bundle, Arc::clone(&context), follow);
@@ -237,6 +238,14 @@ fn read_keys(tell: &mpsc::Sender<Input>, is_over: &AtomicBool) {
             return;
         }
     }
+}
+
+/// What capture calls a bundle that it still writes, where only that is there.
+fn partial(path: &Path) -> Option<PathBuf> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".partial");
+    let partial = PathBuf::from(name);
+    (path.as_os_str() != "-" && !path.exists() && partial.exists()).then_some(partial)
 }
 
 /// What the environment says of the terminal.

@@ -33,7 +33,7 @@ impl Terminal {
     }
 
     fn tmux(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = tool("tmux", &["-f", "/dev/null", "-S"]);
+        let mut command = tool("tmux", &["-u", "-f", "/dev/null", "-S"]);
         command.arg(&self.socket).args(arguments);
         run(&mut command)
     }
@@ -237,6 +237,7 @@ fn a_bundle_that_is_being_written_is_followed() -> Result<()> {
     let bytes = std::fs::read(&whole)?;
     let last = lines(&whole, &[])?.len();
     let folder = tempfile::tempdir()?;
+    let whole_path = folder.path().join("growing.capture.tar.zst");
     let path = folder.path().join("growing.capture.tar.zst.partial");
     // The beginning has a slice at least, and not all of them.
     let begun = (1..20)
@@ -248,12 +249,12 @@ fn a_bundle_that_is_being_written_is_followed() -> Result<()> {
         .context("no beginning of the bundle has events")?;
     let binary = binary()?;
     let terminal = Terminal::open(100, 30)?;
-    terminal.runs(&format!("{binary} view --follow {}", path.display()))?;
+    terminal.runs(&format!("{binary} view --follow {}", whole_path.display()))?;
     terminal.sees("still being written")?;
     let mut file = OpenOptions::new().append(true).open(&path)?;
     file.write_all(bytes.get(begun..).unwrap_or_default())?;
     // Capture renames it when it is whole.
-    std::fs::rename(&path, folder.path().join("growing.capture.tar.zst"))?;
+    std::fs::rename(&path, &whole_path)?;
     let screen = terminal.sees(&format!("#{last}/{last}"))?;
     ensure!(!screen.contains("still being written"), "{screen}");
     terminal.types("q")?;
