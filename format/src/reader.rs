@@ -112,6 +112,24 @@ impl<R: Read + Seek> Bundle<R> {
         })
     }
 
+    /// The same bundle through another handle of the same bytes, for a second thread: what is known of it is not read
+    /// again.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`] when the handle can't seek.
+    pub fn through<S: Read + Seek>(&self, source: S) -> Result<Bundle<S>, ReadError> {
+        Ok(Bundle {
+            storage: Storage::new(source)?,
+            header: self.header.clone(),
+            origin: self.origin.clone(),
+            end: self.end.clone(),
+            condition: self.condition.clone(),
+            frames: self.frames.clone(),
+            slices: self.slices.clone(),
+            anchors: self.anchors.clone(),
+        })
+    }
+
     /// The header.
     #[must_use]
     pub fn header(&self) -> &Header {

@@ -35,6 +35,27 @@ fn all_events(bytes: &[u8]) -> (Condition, Vec<Event>) {
 }
 
 #[test]
+fn a_second_handle_reads_the_same() {
+    let bytes = bundle(3, 100);
+    for end in [bytes.len(), bytes.len() * 2 / 3] {
+        let bytes = &bytes[..end];
+        let mut one = Bundle::open(Cursor::new(bytes)).unwrap();
+        let mut other = one.through(Cursor::new(bytes.to_vec())).unwrap();
+        assert_eq!(one.condition(), other.condition());
+        assert_eq!(one.slices(), other.slices());
+        assert_eq!(one.file_len(), other.file_len());
+        assert!(!one.slices().is_empty());
+        for index in (0..one.slices().len()).rev() {
+            assert_eq!(
+                one.slice(index).unwrap().events,
+                other.slice(index).unwrap().events
+            );
+        }
+        assert_eq!(one.lookback().unwrap(), other.lookback().unwrap());
+    }
+}
+
+#[test]
 fn what_was_written_is_read_in_order() {
     let bytes = bundle(3, 100);
     let (condition, events) = all_events(&bytes);

@@ -3,7 +3,7 @@
 pub(crate) mod question;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 const STYLES: Styles = Styles::styled()
@@ -25,10 +25,16 @@ Exit codes:  0 done   1 nothing matched   2 usage   3 not a readable bundle
 ///
 /// BUNDLE is a file, or - for standard input. Data goes to standard output, remarks to standard error; all times are UTC.
 #[derive(Debug, Parser)]
-#[command(name = "replay", version, styles = STYLES, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(
+    name = "replay", version, styles = STYLES, max_term_width = 100, after_help = EXIT_CODES,
+    args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, arg_required_else_help = true,
+    override_usage = "replay COMMAND ...\n       replay BUNDLE [--at T] [--filter EXPR] [--follow]"
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) view: View,
 }
 
 #[derive(Debug, Subcommand)]
@@ -41,7 +47,10 @@ pub(crate) enum Command {
     /// The events, in their one order
     #[command(after_help = events_help())]
     Events(Events),
-    /// Step through the events, forward and back
+    /// The full-screen view: events, state, logs, step by step; the same as replay BUNDLE
+    #[command(after_help = view_help())]
+    View(View),
+    /// Step through the events, forward and back, line by line
     #[command(
         after_help = "Type h at the prompt for its commands. With - as BUNDLE, the keys come from the terminal.\n\nExamples:\n  replay step web.capture.tar.zst\n  printf 'g 14:03:07\\nn 5\\ns fds\\n' | replay step web.capture.tar.zst"
     )]
@@ -102,6 +111,23 @@ pub(crate) enum Command {
     Man(Man),
 }
 
+/// What to say to a command that is none: `replay BUNDLE` is allowed, so the parser takes it for a file and complains
+/// about what follows.
+pub(crate) fn mistyped(error: &clap::Error) -> Option<String> {
+    use clap::error::ErrorKind::{ArgumentConflict, UnknownArgument};
+    if !matches!(error.kind(), ArgumentConflict | UnknownArgument) {
+        return None;
+    }
+    let first = std::env::args_os().nth(1)?;
+    let name = first.to_str()?;
+    let is_word = !name.starts_with('-') && !std::path::Path::new(name).exists();
+    let is_command = Cli::command().find_subcommand(name).is_some();
+    (is_word && !is_command).then(|| {
+        let name = stillframe_replay::escape::line(name).into_owned();
+        format!("`{name}` is no command, and no file (replay --help lists the commands)")
+    })
+}
+
 fn events_help() -> String {
     format!(
         "{MOMENTS}\n\nExamples:\n  \
@@ -110,6 +136,16 @@ fn events_help() -> String {
          replay events web.capture.tar.zst --count -f 'proc.name=dd and evt.type=read'\n  \
          replay events web.capture.tar.zst --json -f 'tcp.port=80 or fd.name contains :80'\n\n\
          `replay fields` lists what filters can ask for."
+    )
+}
+
+fn view_help() -> String {
+    format!(
+        "? shows the keys. With - as BUNDLE, the keys come from the terminal. NO_COLOR is respected, and nothing is said \
+         by colour alone.\n\n{MOMENTS}\n\nExamples:\n  \
+         replay web.capture.tar.zst\n  \
+         replay view web.capture.tar.zst --at 14:03:07.2 -f 'proc.name=nginx'\n  \
+         replay view --follow web.capture.tar.zst            # while it is recorded"
     )
 }
 
@@ -192,6 +228,28 @@ pub(crate) struct Events {
     /// Only how many there are
     #[arg(long, conflicts_with = "json")]
     pub(crate) count: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct View {
+    /// The bundle; - for standard input
+    #[arg(value_name = "BUNDLE", required = true)]
+    pub(crate) path: Option<PathBuf>,
+    /// Begin with this filter
+    #[arg(
+        short,
+        long,
+        value_name = "EXPR",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) filter: String,
+    /// Begin at this moment
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub(crate) at: Option<String>,
+    /// Read on while the bundle is being written; begins at its end
+    #[arg(long)]
+    pub(crate) follow: bool,
 }
 
 #[derive(Debug, Args)]

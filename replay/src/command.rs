@@ -13,6 +13,7 @@ mod salvage;
 mod state;
 mod step;
 mod verify;
+mod view;
 
 use crate::cli::{Cli, Command};
 use std::fs::File;
@@ -26,6 +27,7 @@ use stillframe_replay::filter::{Filter, FilterError};
 use stillframe_replay::moment::{Moment, MomentError, Place};
 use stillframe_replay::open::{self, OpenError};
 use stillframe_replay::output::OutputError;
+use stillframe_replay::screen::ScreenError;
 use stillframe_replay::timeline::{Damage, Timeline};
 use stillframe_replay::view::Context;
 use stillframe_replay::{escape, exit};
@@ -54,6 +56,8 @@ pub(crate) enum Failure {
     Usage(String),
     #[error("cannot read keys: {0}")]
     Keys(io::Error),
+    #[error(transparent)]
+    Screen(#[from] ScreenError),
 }
 
 impl From<io::Error> for Failure {
@@ -93,7 +97,7 @@ impl Failure {
         match self {
             Self::Moment(_) | Self::Filter(_) | Self::Output(_) | Self::Usage(_) => exit::USAGE,
             Self::Part { .. } => exit::INCOMPLETE,
-            Self::Open(_) | Self::Write(_) | Self::Keys(_) => exit::UNREADABLE,
+            Self::Open(_) | Self::Write(_) | Self::Keys(_) | Self::Screen(_) => exit::UNREADABLE,
         }
     }
 
@@ -105,9 +109,11 @@ impl Failure {
 
 /// Runs what was asked for. Gives the exit code.
 pub(crate) fn run(cli: Cli) -> Result<u8, Failure> {
-    match cli.command {
+    let command = cli.command.unwrap_or(Command::View(cli.view));
+    match command {
         Command::Info(options) => info::run(&options),
         Command::Events(options) => events::run(&options),
+        Command::View(options) => view::run(&options),
         Command::Step(options) => step::run(&options),
         Command::State(options) => state::run(&options),
         Command::Logs(options) => logs::run(&options),

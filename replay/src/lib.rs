@@ -22,6 +22,7 @@ pub mod packet;
 pub mod question;
 pub mod render;
 pub mod scan;
+pub mod screen;
 pub mod state;
 pub mod timeline;
 pub mod value;

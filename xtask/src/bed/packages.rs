@@ -32,6 +32,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("systemd", "journald and journalctl"),
     ("systemd-journal-remote", "reads the exported journal"),
     ("tcpdump", "what packets are compared with"),
+    ("tmux", "a terminal for replay's screen, typed into and read back"),
     ("tshark", "reads the exported packets"),
     ("util-linux", "losetup, nsenter, setpriv"),
     ("wrk", "load for nginx"),

@@ -1,0 +1,122 @@
+//! The state at an event as lines to show, each with the filter that means what it is about.
+
+use super::ask::{Shown, Table};
+use crate::moment::Place;
+use crate::state::{self, Part, Row};
+use crate::timeline::Timeline;
+use crate::view::Context;
+use crate::{escape, render};
+use serde_json::Value;
+use std::io::{Read, Seek};
+
+/// The most lines of a part.
+const LINES_MAX: usize = 2000;
+
+/// The state after an event: descriptors and sockets of one process only, where one is named.
+pub(super) fn shown<R: Read + Seek>(
+    timeline: &mut Timeline<R>,
+    context: &Context,
+    num: u64,
+    pid: Option<u32>,
+) -> Shown {
+    let found = state::at(timeline, Place::Event(num));
+    // A process that is gone, or of another container, has nothing of its own: then all is shown.
+    let pid = pid.filter(|pid| found.state.process_of(*pid).is_some());
+    let of = |part: Part, pid: Option<u32>| {
+        let rows = state::rows(&found, part, pid, context);
+        let text = state::text(&found, part, &rows, context);
+        let mut lines = text
+            .lines()
+            .skip(usize::from(found.state.uncertain().is_some()))
+            .map(|line| escape::line(line).into_owned());
+        let head = lines.next().unwrap_or_default();
+        let more = rows.len().saturating_sub(LINES_MAX);
+        let lines = lines.zip(&rows).take(LINES_MAX);
+        Table {
+            head,
+            lines: lines.map(|(line, row)| (line, filter(part, row))).collect(),
+            more,
+            pids: Vec::new(),
+        }
+    };
+    Shown {
+        num,
+        pid,
+        doubt: found
+            .state
+            .uncertain()
+            .map(|since| format!("uncertain since {}", render::mapped_time(since, context))),
+        processes: tree(&state::rows(&found, Part::Processes, None, context)),
+        descriptors: match pid {
+            Some(pid) => descriptors(&state::rows(&found, Part::Descriptors, Some(pid), context), pid),
+            None => of(Part::Descriptors, None),
+        },
+        sockets: of(Part::Sockets, None),
+        mounts: of(Part::Mounts, None),
+    }
+}
+
+fn number(row: &Row, key: &str) -> Option<u64> {
+    row.object.get(key).and_then(Value::as_u64)
+}
+
+/// What a line is about, as a filter.
+fn filter(part: Part, row: &Row) -> Option<String> {
+    match part {
+        Part::Processes => Some(format!("proc.pid={}", number(row, "proc.pid")?)),
+        Part::Descriptors => {
+            let pid = number(row, "proc.pid")?;
+            // Of those that are not known it is known whose they are.
+            Some(number(row, "fd.num").map_or_else(
+                || format!("proc.pid={pid}"),
+                |fd| format!("proc.pid={pid} and fd.num={fd}"),
+            ))
+        }
+        Part::Sockets => {
+            let user = row.object.get("socket.users")?.as_array()?.first()?;
+            Some(format!(
+                "proc.pid={} and fd.num={}",
+                user.get("proc.pid")?,
+                user.get("fd.num")?
+            ))
+        }
+        Part::Mounts => None,
+    }
+}
+
+/// Descriptors of one process in little room: whose they are stands in the head only.
+fn descriptors(rows: &[Row], pid: u32) -> Table {
+    let cell = |row: &Row, at: usize| row.cells.get(at).cloned().unwrap_or_default();
+    let name = rows.first().map(|row| cell(row, 1)).unwrap_or_default();
+    let lines = rows.iter().take(LINES_MAX).map(|row| {
+        let line = format!("{:>4} {:<9} {}", cell(row, 2), cell(row, 3), cell(row, 5));
+        (line, filter(Part::Descriptors, row))
+    });
+    Table {
+        head: format!("  FD TYPE      REFERS TO ({name}[{pid}])"),
+        lines: lines.collect(),
+        more: rows.len().saturating_sub(LINES_MAX),
+        pids: Vec::new(),
+    }
+}
+
+/// Processes in little room: the name with its place in the tree first.
+fn tree(rows: &[Row]) -> Table {
+    let more = rows.len().saturating_sub(LINES_MAX);
+    let rows = rows.get(..rows.len().min(LINES_MAX)).unwrap_or_default();
+    let lines = rows.iter().map(|row| {
+        let cell = |at: usize| row.cells.get(at).map(String::as_str).unwrap_or_default();
+        let command = cell(7);
+        let indent = command.len() - command.trim_start_matches(' ').len();
+        let (indent, command) = command.split_at_checked(indent).unwrap_or(("", command));
+        let line = format!("{:>7} {indent}{}  {command}", cell(0), cell(6));
+        (line, filter(Part::Processes, row))
+    });
+    let pid = |row: &Row| number(row, "proc.pid").and_then(|pid| u32::try_from(pid).ok());
+    Table {
+        head: "    PID NAME  COMMAND".to_owned(),
+        lines: lines.collect(),
+        more,
+        pids: rows.iter().map(|row| pid(row).unwrap_or(0)).collect(),
+    }
+}
