@@ -5,6 +5,7 @@ pub(crate) mod question;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use stillframe_replay::export::html;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
@@ -87,7 +88,7 @@ pub(crate) enum Command {
     #[command(after_help = SALVAGE_HELP)]
     Salvage(Salvage),
     /// Write a part of the bundle in the format of a stock tool
-    #[command(after_help = EXPORT_HELP)]
+    #[command(after_help = export_help())]
     Export(Export),
     /// The fields that filters and JSON know
     #[command(after_help = "Examples:\n  replay fields | grep ^fd\n  replay fields --json | jq -r .name")]
@@ -138,8 +139,14 @@ Examples:
   replay salvage broken.capture.tar.zst -o saved.capture.tar.zst
   replay salvage broken.capture.tar.zst -o saved.capture.tar.zst --json | jq .gaps";
 
-const EXPORT_HELP: &str = "\
+fn export_help() -> String {
+    format!("{MOMENTS}\n\n{EXPORT_EXAMPLES}")
+}
+
+const EXPORT_EXAMPLES: &str = "\
 Examples:
+  replay export web.capture.tar.zst html -o web.html          # open it in a browser
+  replay export web.capture.tar.zst html -o part.html --from 14:03:07 --to 14:03:09
   replay export web.capture.tar.zst strace -o web.strace
   replay export web.capture.tar.zst pcapng -o - | tshark -n -r -
   replay export web.capture.tar.zst journal -o web.export && systemd-journal-remote -o web.journal web.export
@@ -319,6 +326,8 @@ pub(crate) enum Format {
     Perfetto,
     /// Block I/O as PREFIX.DEV.blktrace.CPU files, for blkparse and btt
     Blktrace,
+    /// One page for a browser: timeline, events, processes, failures, metrics; opens from disk, fetches nothing
+    Html,
 }
 
 #[derive(Debug, Args)]
@@ -330,7 +339,7 @@ pub(crate) struct Export {
     /// The file, - for standard output; for blktrace the beginning of the files' names
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
-    /// Only events that the expression matches (csv and perfetto)
+    /// Only events that the expression matches (csv, html, perfetto)
     #[arg(
         short,
         long,
@@ -339,6 +348,15 @@ pub(crate) struct Export {
         hide_default_value = true
     )]
     pub(crate) filter: String,
+    /// Only events at or after this moment (csv, html, perfetto)
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub(crate) from: Option<String>,
+    /// Only events at or before this moment (csv, html, perfetto)
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub(crate) to: Option<String>,
+    /// The most events in the page of html; where there are more, it says what was left out
+    #[arg(long, value_name = "N", default_value_t = html::EVENTS, value_parser = clap::value_parser!(u64).range(1..=html::EVENTS_MAX))]
+    pub(crate) max_events: u64,
     /// The columns of csv: names of fields with commas between them
     #[arg(long, value_name = "NAMES")]
     pub(crate) fields: Option<String>,

@@ -2,6 +2,7 @@
 
 pub mod blktrace;
 pub mod csv;
+pub mod html;
 pub mod journal;
 pub mod jsonl;
 pub mod pcapng;

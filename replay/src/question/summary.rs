@@ -197,8 +197,27 @@ impl Summary {
         }
     }
 
+    /// The recording's facts: names and texts.
+    #[must_use]
+    pub fn header(&self) -> &[(String, String)] {
+        &self.header
+    }
+
+    /// Its processes.
+    #[must_use]
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// What failed.
+    #[must_use]
+    pub fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
     /// The most telling findings, worst first.
-    fn findings(&self) -> Vec<String> {
+    #[must_use]
+    pub fn findings(&self) -> Vec<String> {
         let mut found = Vec::new();
         if !self.coverage.is_whole() {
             found.push("this page is incomplete: see Missing below".to_owned());
@@ -312,7 +331,9 @@ impl Summary {
         out
     }
 
-    fn missing(&self, context: &Context) -> Vec<String> {
+    /// What the page does not know, and what was not captured.
+    #[must_use]
+    pub fn missing(&self, context: &Context) -> Vec<String> {
         let mut lines = self.coverage.lines(context);
         lines.extend(self.failed_sources.iter().cloned());
         // A command that ended leaves no snapshot of its end: that is one thing, not ten.
