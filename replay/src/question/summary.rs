@@ -215,13 +215,19 @@ impl Summary {
         &self.failures
     }
 
+    /// What stands under "In short".
+    fn in_short(&self) -> Vec<String> {
+        let mut found = self.findings();
+        if !self.coverage.is_whole() {
+            found.insert(0, "this page is incomplete: see Missing below".to_owned());
+        }
+        found
+    }
+
     /// The most telling findings, worst first.
     #[must_use]
     pub fn findings(&self) -> Vec<String> {
         let mut found = Vec::new();
-        if !self.coverage.is_whole() {
-            found.push("this page is incomplete: see Missing below".to_owned());
-        }
         for (kind, _) in self.failures.kinds(false) {
             let number = if kind == Kind::Call { 3 } else { 2 };
             let groups = self.failures.of(kind, false);
@@ -269,7 +275,7 @@ impl Summary {
             let _ = writeln!(out, "- {key}: {}", escape::line(text));
         }
         section(&mut out, "In short");
-        let findings = self.findings();
+        let findings = self.in_short();
         if findings.is_empty() {
             out.push_str("- nothing failed\n");
         }
@@ -507,7 +513,7 @@ impl Summary {
             .collect();
         let parts = vec![
             ("recording", Value::Object(self.facts.clone())),
-            ("findings", json!(self.findings())),
+            ("findings", json!(self.in_short())),
             ("not_captured", missing.into()),
             ("failed_sources", json!(self.failed_sources)),
             ("errors", self.failures.rows(false, 2 * ROWS).into()),

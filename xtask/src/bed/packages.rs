@@ -12,6 +12,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("blktrace", "blkparse reads the exported block traces"),
     ("btrfs-progs", "a file system with quotas that root is not above"),
     ("busybox-static", "the images are made of it"),
+    ("chromium", "opens the exported HTML page"),
+    ("chromium-driver", "drives it"),
     ("clang-16", "rebuilds the BPF object"),
     ("curl", "asks the engine as another client"),
     ("docker.io", "the container engine"),

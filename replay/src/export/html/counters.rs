@@ -85,8 +85,8 @@ mod tests {
         let mut counters = Counters::default();
         for second in 0..5_000u64 {
             let metrics = Metrics {
+                container: String::new(),
                 values: vec![("x".to_owned(), second)],
-                ..Metrics::default()
             };
             counters.take(&metrics, BootTime(second), &context);
         }

@@ -66,10 +66,13 @@ function reveal() {
 function listEvents() {
   spacer.style.height = `${shown.length * ROW}px`;
   grid.setAttribute("aria-rowcount", String(shown.length + 1));
+  // The heads stand over their columns, wherever the scrollbar is.
+  $("grid-head").style.paddingRight = `${8 + grid.offsetWidth - grid.clientWidth}px`;
   reveal();
   drawRows();
-  const out = D.left_out.count > 0 ? ` ${number(D.left_out.count)} more of the bundle are not in this page.` : "";
-  $("count").textContent = (shown.length === 0 ? "No event: clear the filter, or zoom out."
+  const missing = lanes.reduce((sum, stream) => sum + leftOut(stream, view.from, view.to), 0);
+  const out = missing >= 1 ? ` In this window about ${number(Math.round(missing))} events are not in this page: see above how to get them.` : "";
+  $("count").textContent = (shown.length === 0 ? "No event in this page: clear the filter, or zoom out."
     : `${plural(shown.length, "event")} of ${number(E.count)}${isWhole() ? "" : ", those in the timeline's window"}.`) + out;
   details();
 }
@@ -147,7 +150,7 @@ function wireEvents() {
     if (move === undefined || shown.length === 0) return;
     event.preventDefault();
     const place = view.chosen < 0 ? -1 : placeOf(view.chosen);
-    choose(shown[Math.min(shown.length - 1, Math.max(0, place < 0 ? 0 : place + move))]);
+    choose(shown[Math.min(shown.length - 1, Math.max(0, place + move))]);
   });
   const same = (i) => E.thread[i] >= 0 && view.chosen >= 0 && E.thread[view.chosen] >= 0
     && D.threads[E.thread[i]][1] === D.threads[E.thread[view.chosen]][1];

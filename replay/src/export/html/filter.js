@@ -2,10 +2,10 @@
 
 const WHOLE = (() => {
   let from = R.from, to = R.to;
-  // What came late, or from before the start, has its place too; but one stray event must not squeeze the rest.
+  // What came late, or from before the start, has its place too.
   if (E.count > 0) {
-    from = Math.min(from, Math.max(E.at[E.byTime[0]], from - (to - from)));
-    to = Math.max(to, Math.min(E.at[E.byTime[E.count - 1]], to + (to - from)));
+    from = Math.min(from, E.at[E.byTime[0]]);
+    to = Math.max(to, E.at[E.byTime[E.count - 1]]);
   }
   return { from, to: Math.max(to, from + 1) };
 })();

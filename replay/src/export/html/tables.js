@@ -29,7 +29,7 @@ function processes() {
   const length = Math.max(1, WHOLE.to - WHOLE.from);
   const rows = D.processes;
   const view = table(
-    [["PID", "number"], ["Command", "text"], ["Lived"], ["Ended"], ["Calls", "number"], ["Failed", "number"], ["In calls", "number"], ["Events"]],
+    [["PID", "number"], ["Command", "text"], ["Lived"], ["Ended"], ["Calls", "number"], ["Failed", "number"], ["In calls", "number"], ["Events", "events"]],
     rows,
     ([depth, pid, name, line, birth, born, ended, ending, failed, calls, failures, time, first, last, container]) => {
       const from = Math.max(WHOLE.from, born ?? WHOLE.from), to = Math.min(WHOLE.to, ended ?? WHOLE.to);
@@ -70,7 +70,7 @@ function failures() {
   if (rows.length === 0) parts.push(el("p", {}, "Nothing failed that is not normal."));
   else {
     parts.push(el("p", {}, `What failed in the whole recording, grouped; the first ${number(rows.length)} groups.`));
-    parts.push(table([["Kind"], ["Times", "number"], ["Who"], ["What", "text"], ["Events"]], rows, (row) => [
+    parts.push(table([["Kind"], ["Times", "number"], ["Who"], ["What", "text"], ["Events", "events"]], rows, (row) => [
       kinds[row.kind] || row.kind, number(row.count), row.who,
       `${row.what}${row.error ? ` ▲ ${row.error}` : ""}${row.target ? `  ${row.target}` : ""}`,
       row.count === 1 ? eventLink(row.first_event) : [eventLink(row.first_event), " to ", eventLink(row.last_event)],

@@ -1,6 +1,6 @@
 // The timeline: a row for each stream with its events over time, failures, holes, and what is not in the page.
 
-const LABEL = 132, AXIS = 26, LANE = 30, STRIP = 22, BUCKET = 4;
+const LABEL = 170, AXIS = 26, LANE = 30, STRIP = 22, BUCKET = 4;
 const canvas = $("canvas");
 const board = $("timeline");
 
@@ -102,7 +102,8 @@ function drawAxis(c, font) {
     c.stroke();
     if (x < width() - 50) {
       c.fillStyle = colours.soft;
-      c.fillText(clock(at, digits), x + 3, 10);
+      // Rounded: the wall clock is corrected by nanoseconds now and then, and a tick stands just before its time.
+      c.fillText(clock(at + Math.pow(10, 9 - digits) / 2, digits), x + 3, 10);
     }
   }
 }
@@ -287,9 +288,11 @@ function nearest(at, stream) {
 function say() {
   const count = asked.streams.size === D.streams.length && asked.words.length === 0 && asked.process === "" && !asked.failed
     ? plural(shown.length, "event") : `${plural(shown.length, "event")} of the filter`;
-  const digits = axisStep(view.to - view.from, 8)[1];
-  $("window").textContent = `${clock(view.from, Math.max(3, digits))} to ${clock(view.to, Math.max(3, digits))}`
-    + ` (${since(view.from, Math.max(3, digits))}, ${span(view.to - view.from)} long), ${count}`;
+  const digits = Math.min(9, Math.max(3, axisStep(view.to - view.from, 8)[1] + 1));
+  $("window").textContent = `${clock(view.from, digits)} to ${clock(view.to, digits)}`
+    + ` (${since(view.from, digits)}, ${span(view.to - view.from)} long), ${count}`;
+  $("window").dataset.from = String(view.from);
+  $("window").dataset.to = String(view.to);
 }
 
 function hover() {
