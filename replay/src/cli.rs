@@ -6,6 +6,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use stillframe_replay::export::html;
+use stillframe_replay::zone::Zone;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
@@ -14,7 +15,7 @@ const STYLES: Styles = Styles::styled()
     .placeholder(AnsiColor::Cyan.on_default());
 
 const MOMENTS: &str = "\
-Moments (T): 2026-11-24T14:03:07.2Z   14:03:07.2 (UTC, where the bundle covers one day)
+Moments (T): 2026-11-24T14:03:07.2Z   14:03:07.2 (UTC or --tz, where the bundle covers one day)
              +5s from the start       -200ms from the end
              @1795528987.25 (epoch)   #EVENT   40%";
 
@@ -24,7 +25,8 @@ Exit codes:  0 done   1 nothing matched   2 usage   3 not a readable bundle
 
 /// Look into a bundle that capture recorded: offline, on any machine, as anybody.
 ///
-/// BUNDLE is a file, or - for standard input. Data goes to standard output, remarks to standard error; all times are UTC.
+/// BUNDLE is a file, or - for standard input. Data goes to standard output, remarks to standard error; times are UTC,
+/// unless --tz names another zone.
 #[derive(Debug, Parser)]
 #[command(name = "replay", version, styles = STYLES, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
@@ -160,6 +162,16 @@ pub(crate) struct Bundle {
     /// The bundle; - for standard input
     #[arg(value_name = "BUNDLE")]
     pub(crate) path: PathBuf,
+    /// Show times in this zone, and mean it by times without one: UTC (the default), local, +02:00, Europe/Berlin
+    #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
+    pub(crate) tz: Option<Zone>,
+}
+
+impl Bundle {
+    /// The zone that times are shown in. Programs get UTC.
+    pub(crate) fn zone(&self, is_json: bool) -> Zone {
+        self.tz.clone().filter(|_| !is_json).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Args)]

@@ -14,7 +14,7 @@ mod state;
 mod step;
 mod verify;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{self, Cli, Command};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -160,9 +160,12 @@ struct Reading {
 }
 
 impl Reading {
-    fn open(path: &Path) -> Result<Self, Failure> {
+    /// Opens what was named. What is meant for programs has its times in UTC.
+    fn open(named: &cli::Bundle, is_json: bool) -> Result<Self, Failure> {
+        let path = &named.path;
         let mut bundle = open::bundle(path)?;
-        let context = open::context(&mut bundle);
+        let mut context = open::context(&mut bundle);
+        context.zone = named.zone(is_json);
         Ok(Self {
             path: escape::line(&path.display().to_string()).into_owned(),
             timeline: Timeline::new(bundle),
@@ -209,9 +212,10 @@ fn filter(text: &str) -> Result<Filter, Failure> {
     })
 }
 
-/// Reads a moment.
-fn moment(text: Option<&str>) -> Result<Option<Moment>, Failure> {
-    Ok(text.map(str::parse).transpose()?)
+/// Reads a moment, in the zone that was named with the bundle.
+fn moment(text: Option<&str>, named: &cli::Bundle) -> Result<Option<Moment>, Failure> {
+    let zone = named.tz.as_ref();
+    Ok(text.map(|text| Moment::parse_in(text, zone)).transpose()?)
 }
 
 /// The place that a moment names.

@@ -12,8 +12,11 @@ use stillframe_replay::view::View;
 
 pub(super) fn run(options: &cli::Events) -> Result<u8, Failure> {
     let filter = filter(&options.filter)?;
-    let (from, to) = (moment(options.from.as_deref())?, moment(options.to.as_deref())?);
-    let mut reading = Reading::open(&options.bundle.path)?;
+    let (from, to) = (
+        moment(options.from.as_deref(), &options.bundle)?,
+        moment(options.to.as_deref(), &options.bundle)?,
+    );
+    let mut reading = Reading::open(&options.bundle, options.json)?;
     let range = Range {
         from: place(from, &reading.context)?,
         to: place(to, &reading.context)?,

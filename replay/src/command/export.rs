@@ -28,8 +28,11 @@ pub(super) fn run(options: &cli::Export) -> Result<u8, Failure> {
     let filter = filter(&options.filter)?;
     let fields = csv::fields(options.fields.as_deref().unwrap_or(csv::FIELDS))
         .map_err(|error| Failure::Usage(format!("export: --fields: {error}")))?;
-    let (from, to) = (moment(options.from.as_deref())?, moment(options.to.as_deref())?);
-    let mut reading = Reading::open(&options.bundle.path)?;
+    let (from, to) = (
+        moment(options.from.as_deref(), &options.bundle)?,
+        moment(options.to.as_deref(), &options.bundle)?,
+    );
+    let mut reading = Reading::open(&options.bundle, options.format != Format::Html)?;
     let range = Range {
         from: place(from, &reading.context)?,
         to: place(to, &reading.context)?,

@@ -14,10 +14,12 @@ pub(super) fn run(options: &cli::Info) -> Result<u8, Failure> {
         let text = serde_json::to_string_pretty(&info::json(&bundle)).map_err(std::io::Error::from)?;
         writeln!(out, "{}", escape::json(text))?;
     } else {
-        out.write_all(info::text(&bundle, &name).as_bytes())?;
+        out.write_all(info::text(&bundle, &name, &options.bundle.zone(false)).as_bytes())?;
     }
     out.finish()?;
-    if let Some(shortfall) = open::shortfall(bundle.condition(), &open::outline(&bundle)) {
+    let mut context = open::outline(&bundle);
+    context.zone = options.bundle.zone(options.json);
+    if let Some(shortfall) = open::shortfall(bundle.condition(), &context) {
         say(&format!("{name}: {shortfall}"));
     }
     Ok(exit::answered(true, bundle.condition().is_complete()))

@@ -18,7 +18,7 @@ pub(super) fn run(options: &cli::Logs) -> Result<u8, Failure> {
         (_, true) => Which::Container,
         _ => Which::All,
     };
-    let mut reading = Reading::open(&options.bundle.path)?;
+    let mut reading = Reading::open(&options.bundle, options.json)?;
     let lookback = match open::lookback(reading.timeline.bundle_mut()) {
         Ok(lookback) => lookback,
         Err(error) => {

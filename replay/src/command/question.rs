@@ -1,7 +1,7 @@
 //! `replay top`, `slowest`, `errors`, `tree`, `timeline`, `summary`: one pass, one answer, and what it does not know.
 
 use super::{Failure, Reading, filter, moment, place, say};
-use crate::cli::question as cli;
+use crate::cli::{Bundle, question as cli};
 use serde_json::Value;
 use std::io::Write as _;
 use stillframe_replay::escape;
@@ -12,7 +12,7 @@ use stillframe_replay::question::{
 use stillframe_replay::timeline::Range;
 
 pub(super) fn top(options: &cli::Top) -> Result<u8, Failure> {
-    let (mut reading, scope) = open(&options.bundle.path, &options.scope)?;
+    let (mut reading, scope) = open(&options.bundle, options.json, &options.scope)?;
     let mut ranking = Ranking::new(options.by.into());
     let mut coverage = scan(&mut reading.timeline, &reading.context, &scope, |view| {
         ranking.take(view);
@@ -35,7 +35,7 @@ pub(super) fn top(options: &cli::Top) -> Result<u8, Failure> {
 }
 
 pub(super) fn slowest(options: &cli::Slowest) -> Result<u8, Failure> {
-    let (mut reading, scope) = open(&options.bundle.path, &options.scope)?;
+    let (mut reading, scope) = open(&options.bundle, options.json, &options.scope)?;
     let mut slowest = Slowest::new(usize::try_from(options.number).unwrap_or(usize::MAX));
     let coverage = scan(&mut reading.timeline, &reading.context, &scope, |view| {
         slowest.take(view);
@@ -51,7 +51,7 @@ pub(super) fn slowest(options: &cli::Slowest) -> Result<u8, Failure> {
 }
 
 pub(super) fn errors(options: &cli::Errors) -> Result<u8, Failure> {
-    let (mut reading, scope) = open(&options.bundle.path, &options.scope)?;
+    let (mut reading, scope) = open(&options.bundle, options.json, &options.scope)?;
     let mut failures = Failures::new();
     let mut coverage = scan(&mut reading.timeline, &reading.context, &scope, |view| {
         failures.take(view);
@@ -68,7 +68,7 @@ pub(super) fn errors(options: &cli::Errors) -> Result<u8, Failure> {
 }
 
 pub(super) fn tree(options: &cli::Tree) -> Result<u8, Failure> {
-    let mut reading = Reading::open(&options.bundle.path)?;
+    let mut reading = Reading::open(&options.bundle, options.json)?;
     let scope = Scope::default();
     let mut tree = Tree::begin(reading.timeline.bundle_mut());
     let mut coverage = scan(&mut reading.timeline, &reading.context, &scope, |view| {
@@ -91,7 +91,7 @@ pub(super) fn tree(options: &cli::Tree) -> Result<u8, Failure> {
 }
 
 pub(super) fn timeline(options: &cli::Timeline) -> Result<u8, Failure> {
-    let (mut reading, scope) = open(&options.bundle.path, &options.scope)?;
+    let (mut reading, scope) = open(&options.bundle, options.json, &options.scope)?;
     let width = usize::try_from(options.width).unwrap_or(usize::MAX);
     let (timeline, context) = (&mut reading.timeline, &reading.context);
     let mut density = Density::new(options.by.into(), width, timeline, &scope.range, context);
@@ -115,7 +115,7 @@ pub(super) fn timeline(options: &cli::Timeline) -> Result<u8, Failure> {
 }
 
 pub(super) fn summary(options: &cli::Summary) -> Result<u8, Failure> {
-    let mut reading = Reading::open(&options.bundle.path)?;
+    let mut reading = Reading::open(&options.bundle, options.json)?;
     let summary = Summary::of(&mut reading.timeline, &reading.context);
     if options.json {
         print_json(&summary.json(&reading.context))?;
@@ -127,10 +127,13 @@ pub(super) fn summary(options: &cli::Summary) -> Result<u8, Failure> {
     Ok(finish(&mut reading, summary.coverage(), true))
 }
 
-fn open(path: &std::path::Path, asked: &cli::Scope) -> Result<(Reading, Scope), Failure> {
+fn open(named: &Bundle, is_json: bool, asked: &cli::Scope) -> Result<(Reading, Scope), Failure> {
     let filter = filter(&asked.filter)?;
-    let (from, to) = (moment(asked.from.as_deref())?, moment(asked.to.as_deref())?);
-    let reading = Reading::open(path)?;
+    let (from, to) = (
+        moment(asked.from.as_deref(), named)?,
+        moment(asked.to.as_deref(), named)?,
+    );
+    let reading = Reading::open(named, is_json)?;
     let range = Range {
         from: place(from, &reading.context)?,
         to: place(to, &reading.context)?,

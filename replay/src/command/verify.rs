@@ -7,7 +7,6 @@ use stillframe_format::reader::Bundle;
 use stillframe_format::verify::{Trouble, verify};
 use stillframe_replay::output::Output;
 use stillframe_replay::state::{Proof, cut_state};
-use stillframe_replay::value::rfc3339;
 use stillframe_replay::{escape, exit, open};
 
 pub(super) fn run(options: &cli::Verify) -> Result<u8, Failure> {
@@ -50,7 +49,7 @@ pub(super) fn run(options: &cli::Verify) -> Result<u8, Failure> {
             out,
             "valid up to slice {slice}, {}",
             match anchors.realtime(until) {
-                Some(realtime) => rfc3339(realtime),
+                Some(realtime) => options.bundle.zone(false).stamp(realtime),
                 None => format!("{} ns after boot", until.0),
             }
         )?,

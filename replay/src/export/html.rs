@@ -287,6 +287,10 @@ fn recording<R: Read + Seek>(
     if let Some(start) = context.realtime(context.start) {
         put("realtime", start.to_string().into());
         put("anchors", anchors(context, start).into());
+        put("zone", context.zone.name().into());
+        if !context.zone.is_utc() {
+            put("offsets", offsets(context).into());
+        }
     }
     put("several_days", (!context.is_one_day()).into());
     Value::Object(map)
@@ -305,6 +309,22 @@ fn anchors(context: &Context, start: i64) -> Vec<Value> {
     pairs
         .into_iter()
         .map(|(at, offset)| json!([at, offset]))
+        .collect()
+}
+
+/// The offsets of the zone from UTC, each with the second since 1970 from which on it holds.
+fn offsets(context: &Context) -> Vec<Value> {
+    /// Events that came late, or clocks that were stepped, may lie outside of the recording's own time.
+    const AROUND: i64 = 86_400_000_000_000;
+    let end = |time| context.realtime(time).unwrap_or(0);
+    let (one, other) = (end(context.start), end(context.end));
+    let (from, to) = (one.min(other), one.max(other));
+    let offsets = context
+        .zone
+        .offsets(from.saturating_sub(AROUND), to.saturating_add(AROUND));
+    let offsets = offsets.into_iter();
+    offsets
+        .map(|(from, offset)| json!([from.div_euclid(1_000_000_000), offset]))
         .collect()
 }
 

@@ -10,7 +10,7 @@ use super::slowest::{Class, calls};
 use super::tree::{Birth, Tree};
 use super::{Changes, Coverage, Failures, Key, Order, Ranking, Scope, Slowest, changes, scan, short};
 use crate::timeline::Timeline;
-use crate::value::{duration, rfc3339, size};
+use crate::value::{duration, size};
 use crate::view::{Context, View};
 use crate::{escape, render};
 use serde_json::{Map, Value, json};
@@ -90,9 +90,10 @@ impl Summary {
     fn outline<R: Read + Seek>(&mut self, timeline: &Timeline<R>, context: &Context) {
         let bundle = timeline.bundle();
         let header = bundle.header();
-        let moment = |time| match context.realtime(time) {
-            Some(realtime) => rfc3339(realtime),
-            None => render::mapped_time(time, context),
+        let moment = |time| {
+            context
+                .stamp(time)
+                .unwrap_or_else(|| render::mapped_time(time, context))
         };
         let targets: Vec<String> = header
             .targets

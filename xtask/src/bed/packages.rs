@@ -35,6 +35,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("systemd-journal-remote", "reads the exported journal"),
     ("tcpdump", "what packets are compared with"),
     ("tshark", "reads the exported packets"),
+    ("tzdata", "names of time zones"),
     ("util-linux", "losetup, nsenter, setpriv"),
     ("wrk", "load for nginx"),
     ("zstd", "reads bundles as any zstd would"),

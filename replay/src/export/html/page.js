@@ -82,7 +82,7 @@ function help() {
     command("state", "ps --at 50%"),
     command("step"),
   ].join("\n");
-  $("foot").textContent = `Bundle ${R.id}, written by replay ${R.version}. One file; nothing is fetched, nothing is sent.`;
+  $("foot").textContent = `Bundle ${R.id}, written by replay ${R.version}. Times are ${R.zone ?? "seconds since the start: the bundle has no clock anchor"}. One file; nothing is fetched, nothing is sent.`;
 }
 
 function start() {

@@ -15,18 +15,28 @@ function wall(at) {
   return BigInt(R.realtime) + BigInt(Math.round(at)) + BigInt(anchor ? anchor[1] : 0);
 }
 
+/** The offset of the page's zone in seconds; null for UTC. */
+function offsetAt(second) {
+  if (!R.offsets) return null;
+  let found = R.offsets[0][1];
+  for (const [from, offset] of R.offsets) if (from <= second) found = offset;
+  return found;
+}
+
 /** Date and time of day apart, with so many digits of the second. */
 function wallParts(at, digits) {
   const time = wall(at);
   if (time === null) return null;
   let millis = time / 1000000n, rest = time % 1000000n;
   if (rest < 0n) { millis -= 1n; rest += 1000000n; }
-  const text = new Date(Number(millis)).toISOString();
+  const offset = offsetAt(Number(millis) / 1000);
+  const text = new Date(Number(millis) + (offset ?? 0) * 1000).toISOString();
   const fraction = text.slice(20, 23) + String(rest).padStart(6, "0");
+  const two = (amount) => String(Math.floor(amount)).padStart(2, "0");
   return {
     date: text.slice(0, 10),
     time: text.slice(11, 19) + (digits > 0 ? "." + fraction.slice(0, digits) : ""),
-    zone: "Z",
+    zone: offset === null ? "Z" : `${offset < 0 ? "-" : "+"}${two(Math.abs(offset) / 3600)}:${two(Math.abs(offset) / 60 % 60)}`,
   };
 }
 
