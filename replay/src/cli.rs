@@ -6,6 +6,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use stillframe_replay::export::html;
+use stillframe_replay::output::Output;
 use stillframe_replay::zone::Zone;
 
 const STYLES: Styles = Styles::styled()
@@ -163,8 +164,25 @@ pub(crate) struct Bundle {
     #[arg(value_name = "BUNDLE")]
     pub(crate) path: PathBuf,
     /// Show times in this zone, and mean it by times without one: UTC (the default), local, +02:00, Europe/Berlin
-    #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
+    #[arg(long, value_name = "ZONE", allow_hyphen_values = true, display_order = 900)]
     pub(crate) tz: Option<Zone>,
+    #[command(flatten)]
+    pub(crate) paging: Paging,
+}
+
+/// Whether long output on a terminal goes through a pager.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Paging {
+    /// Print to the terminal at once; else what is longer than the screen goes through $PAGER, or less
+    #[arg(long, display_order = 901)]
+    pub(crate) no_pager: bool,
+}
+
+impl Paging {
+    /// Standard output.
+    pub(crate) fn output(self) -> Output {
+        Output::paged(!self.no_pager)
+    }
 }
 
 impl Bundle {
@@ -379,6 +397,8 @@ pub(crate) struct Export {
 
 #[derive(Debug, Args)]
 pub(crate) struct Fields {
+    #[command(flatten)]
+    pub(crate) paging: Paging,
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,

@@ -156,6 +156,7 @@ struct Reading {
     path: String,
     timeline: Timeline<File>,
     context: Context,
+    paging: cli::Paging,
     damaged: bool,
 }
 
@@ -170,6 +171,7 @@ impl Reading {
             path: escape::line(&path.display().to_string()).into_owned(),
             timeline: Timeline::new(bundle),
             context,
+            paging: named.paging,
             damaged: false,
         })
     }

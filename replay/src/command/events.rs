@@ -5,7 +5,6 @@ use crate::cli;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::ops::ControlFlow;
-use stillframe_replay::output::Output;
 use stillframe_replay::render;
 use stillframe_replay::timeline::{Range, Search};
 use stillframe_replay::view::View;
@@ -21,7 +20,7 @@ pub(super) fn run(options: &cli::Events) -> Result<u8, Failure> {
         from: place(from, &reading.context)?,
         to: place(to, &reading.context)?,
     };
-    let mut out = Output::stdout();
+    let mut out = options.bundle.paging.output();
     let mut matched = 0u64;
     let mut damages = Vec::new();
     let mut hidden: BTreeMap<&'static str, (u64, u64)> = BTreeMap::new();

@@ -30,7 +30,7 @@ pub(super) fn run(options: &cli::Logs) -> Result<u8, Failure> {
             Vec::new()
         }
     };
-    let mut out = Output::stdout();
+    let mut out = options.bundle.paging.output();
     let mut printed = false;
     let mut damages = Vec::new();
     let context = &reading.context;

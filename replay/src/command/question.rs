@@ -1,11 +1,10 @@
 //! `replay top`, `slowest`, `errors`, `tree`, `timeline`, `summary`: one pass, one answer, and what it does not know.
 
 use super::{Failure, Reading, filter, moment, place, say};
-use crate::cli::{Bundle, question as cli};
+use crate::cli::{Bundle, Paging, question as cli};
 use serde_json::Value;
 use std::io::Write as _;
 use stillframe_replay::escape;
-use stillframe_replay::output::Output;
 use stillframe_replay::question::{
     Coverage, Density, Failures, Glyphs, Ranking, Scope, Slowest, Summary, Tree, scan, scan_marks,
 };
@@ -22,7 +21,10 @@ pub(super) fn top(options: &cli::Top) -> Result<u8, Failure> {
     let found = !ranking.rows(order).is_empty();
     let context = &reading.context;
     if options.json {
-        print_json(&ranking.json(order, options.number, &scope, &coverage, context))?;
+        print_json(
+            &ranking.json(order, options.number, &scope, &coverage, context),
+            reading.paging,
+        )?;
     } else {
         let text = if found {
             ranking.text(order, options.number, context)
@@ -43,7 +45,7 @@ pub(super) fn slowest(options: &cli::Slowest) -> Result<u8, Failure> {
     slowest.take_open(&mut reading.timeline, &reading.context, &scope);
     let context = &reading.context;
     if options.json {
-        print_json(&slowest.json(&scope, &coverage, context))?;
+        print_json(&slowest.json(&scope, &coverage, context), reading.paging)?;
     } else {
         print(&slowest.text(context), &coverage, &reading)?;
     }
@@ -59,7 +61,10 @@ pub(super) fn errors(options: &cli::Errors) -> Result<u8, Failure> {
     coverage.together = failures.together();
     let context = &reading.context;
     if options.json {
-        print_json(&failures.json(options.all, options.number, &scope, &coverage, context))?;
+        print_json(
+            &failures.json(options.all, options.number, &scope, &coverage, context),
+            reading.paging,
+        )?;
     } else {
         print(&failures.text(options.all, options.number), &coverage, &reading)?;
     }
@@ -77,7 +82,7 @@ pub(super) fn tree(options: &cli::Tree) -> Result<u8, Failure> {
     coverage.together = tree.together();
     let context = &reading.context;
     if options.json {
-        print_json(&tree.json(&coverage, context))?;
+        print_json(&tree.json(&coverage, context), reading.paging)?;
     } else {
         let text = if tree.nodes().is_empty() {
             String::new()
@@ -98,7 +103,10 @@ pub(super) fn timeline(options: &cli::Timeline) -> Result<u8, Failure> {
     let mut coverage = scan_marks(timeline, context, &scope, &mut density);
     coverage.together = density.together();
     if options.json {
-        print_json(&density.json(options.number, &scope, &coverage, context))?;
+        print_json(
+            &density.json(options.number, &scope, &coverage, context),
+            reading.paging,
+        )?;
     } else {
         let glyphs = if options.ascii {
             Glyphs::Ascii
@@ -118,9 +126,9 @@ pub(super) fn summary(options: &cli::Summary) -> Result<u8, Failure> {
     let mut reading = Reading::open(&options.bundle, options.json)?;
     let summary = Summary::of(&mut reading.timeline, &reading.context);
     if options.json {
-        print_json(&summary.json(&reading.context))?;
+        print_json(&summary.json(&reading.context), reading.paging)?;
     } else {
-        let mut out = Output::stdout();
+        let mut out = reading.paging.output();
         out.write_all(summary.text(&reading.context).as_bytes())?;
         out.finish()?;
     }
@@ -143,16 +151,16 @@ fn open(named: &Bundle, is_json: bool, asked: &cli::Scope) -> Result<(Reading, S
 
 /// The answer and, below it, what it does not know.
 fn print(text: &str, coverage: &Coverage, reading: &Reading) -> Result<(), Failure> {
-    let mut out = Output::stdout();
+    let mut out = reading.paging.output();
     out.write_all(text.as_bytes())?;
     out.write_all(coverage.text(&reading.context).as_bytes())?;
     out.finish()?;
     Ok(())
 }
 
-fn print_json(answer: &Value) -> Result<(), Failure> {
+fn print_json(answer: &Value, paging: Paging) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(answer).map_err(std::io::Error::from)?;
-    let mut out = Output::stdout();
+    let mut out = paging.output();
     writeln!(out, "{}", escape::json(text))?;
     out.finish()?;
     Ok(())

@@ -24,7 +24,7 @@ pub(super) fn run(options: &cli::Salvage) -> Result<u8, Failure> {
         // Nobody can be told when standard error is gone.
         let _ = writeln!(io::stderr(), "{text}");
     } else {
-        let mut out = Output::stdout();
+        let mut out = options.bundle.paging.output();
         writeln!(out, "{text}")?;
         out.finish()?;
     }

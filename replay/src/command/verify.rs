@@ -5,7 +5,6 @@ use crate::cli;
 use std::io::Write as _;
 use stillframe_format::reader::Bundle;
 use stillframe_format::verify::{Trouble, verify};
-use stillframe_replay::output::Output;
 use stillframe_replay::state::{Proof, cut_state};
 use stillframe_replay::{escape, exit, open};
 
@@ -23,7 +22,7 @@ pub(super) fn run(options: &cli::Verify) -> Result<u8, Failure> {
     let (anchors, gaps) = Bundle::open(&file)
         .map(|bundle| (bundle.anchors().clone(), bundle.gaps().to_vec()))
         .unwrap_or_default();
-    let mut out = Output::stdout();
+    let mut out = options.bundle.paging.output();
     let mut code = exit::DONE;
     for finding in &report.findings {
         let (word, found) = match finding.trouble {
