@@ -352,6 +352,8 @@ pub(crate) enum Format {
     Jsonl,
     /// Events in columns of your choice (RFC 4180)
     Csv,
+    /// Events in typed columns of your choice, for DuckDB and pandas (in builds with the feature parquet)
+    Parquet,
     /// A trace for ui.perfetto.dev, in Chrome's trace event JSON
     Perfetto,
     /// Block I/O as PREFIX.DEV.blktrace.CPU files, for blkparse and btt
@@ -369,7 +371,7 @@ pub(crate) struct Export {
     /// The file, - for standard output; for blktrace the beginning of the files' names
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
-    /// Only events that the expression matches (csv, html, perfetto)
+    /// Only events that the expression matches (csv, html, parquet, perfetto)
     #[arg(
         short,
         long,
@@ -378,16 +380,16 @@ pub(crate) struct Export {
         hide_default_value = true
     )]
     pub(crate) filter: String,
-    /// Only events at or after this moment (csv, html, perfetto)
+    /// Only events at or after this moment (csv, html, parquet, perfetto)
     #[arg(long, value_name = "T", allow_hyphen_values = true)]
     pub(crate) from: Option<String>,
-    /// Only events at or before this moment (csv, html, perfetto)
+    /// Only events at or before this moment (csv, html, parquet, perfetto)
     #[arg(long, value_name = "T", allow_hyphen_values = true)]
     pub(crate) to: Option<String>,
     /// The most events in the page of html; where there are more, it says what was left out
     #[arg(long, value_name = "N", default_value_t = html::EVENTS, value_parser = clap::value_parser!(u64).range(1..=html::EVENTS_MAX))]
     pub(crate) max_events: u64,
-    /// The columns of csv: names of fields with commas between them
+    /// The columns of csv and parquet: names of fields with commas between them
     #[arg(long, value_name = "NAMES")]
     pub(crate) fields: Option<String>,
     /// Replace what is there

@@ -5,6 +5,8 @@ pub mod csv;
 pub mod html;
 pub mod journal;
 pub mod jsonl;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod pcapng;
 pub mod perfetto;
 pub mod strace;

@@ -2,6 +2,8 @@
 
 use super::{Failure, Reading, filter, moment, place, say};
 use crate::cli::{self, Format};
+#[cfg(feature = "parquet")]
+use stillframe_replay::export::parquet;
 use stillframe_replay::export::{Exported, blktrace, csv, html, journal, jsonl, pcapng, perfetto, strace};
 use stillframe_replay::output::Output;
 use stillframe_replay::question::Scope;
@@ -15,18 +17,34 @@ pub(super) fn run(options: &cli::Export) -> Result<u8, Failure> {
     }
     let asked = asked(options);
     if let Some((option, _)) = asked.first()
-        && !matches!(options.format, Format::Csv | Format::Html | Format::Perfetto)
+        && !matches!(
+            options.format,
+            Format::Csv | Format::Html | Format::Parquet | Format::Perfetto
+        )
     {
         return Err(Failure::Usage(format!(
-            "export: {option} works for csv, html and perfetto only (replay events … --json takes it too, replay cut makes a smaller bundle)"
+            "export: {option} works for csv, html, parquet and perfetto only (replay events … --json takes it too, replay cut makes a smaller bundle)"
         )));
     }
-    if options.fields.is_some() && options.format != Format::Csv {
-        let text = "export: --fields works for csv only";
+    if options.fields.is_some() && !matches!(options.format, Format::Csv | Format::Parquet) {
+        let text = "export: --fields works for csv and parquet only";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    #[cfg(not(feature = "parquet"))]
+    if options.format == Format::Parquet {
+        let text = "export parquet: this replay was built without it (cargo build --release -p stillframe-replay --features parquet; \
+                    or export csv, which DuckDB and pandas read too)";
         return Err(Failure::Usage(text.to_owned()));
     }
     let filter = filter(&options.filter)?;
-    let fields = csv::fields(options.fields.as_deref().unwrap_or(csv::FIELDS))
+    #[cfg(feature = "parquet")]
+    let standard = match options.format {
+        Format::Parquet => parquet::FIELDS,
+        _ => csv::FIELDS,
+    };
+    #[cfg(not(feature = "parquet"))]
+    let standard = csv::FIELDS;
+    let fields = csv::fields(options.fields.as_deref().unwrap_or(standard))
         .map_err(|error| Failure::Usage(format!("export: --fields: {error}")))?;
     let (from, to) = (
         moment(options.from.as_deref(), &options.bundle)?,
@@ -59,6 +77,13 @@ pub(super) fn run(options: &cli::Export) -> Result<u8, Failure> {
         Format::Csv => to_file(options, timeline, |timeline, out| {
             Ok(csv::write(timeline, context, &fields, &scope, out)?)
         })?,
+        #[cfg(feature = "parquet")]
+        Format::Parquet => to_file(options, timeline, |timeline, out| {
+            Ok(parquet::write(timeline, context, &fields, &scope, out)?)
+        })?,
+        // Refused above.
+        #[cfg(not(feature = "parquet"))]
+        Format::Parquet => Exported::default(),
         Format::Perfetto => to_file(options, timeline, |timeline, out| {
             Ok(perfetto::write(timeline, context, &scope, out)?)
         })?,
