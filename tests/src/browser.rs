@@ -175,10 +175,14 @@ impl Browser {
         for entry in entries.as_array().into_iter().flatten() {
             let text = entry["message"].as_str().unwrap_or_default();
             let message: Value = serde_json::from_str(text).context("the browser's log is no JSON")?;
-            let message = &message["message"];
-            if message["method"] == "Network.requestWillBeSent" {
-                let address = message["params"]["request"]["url"].as_str();
-                let address = address.unwrap_or_default();
+            let text = |pointer: &str| {
+                message
+                    .pointer(pointer)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+            };
+            if text("/message/method") == "Network.requestWillBeSent" {
+                let address = text("/message/params/request/url");
                 // Parts of the browser itself, of the tab that it begins with.
                 if !address.starts_with("chrome://") {
                     found.push(address.to_owned());

@@ -42,7 +42,7 @@ impl Counters {
                 readings: Vec::new(),
             });
             series.seen += 1;
-            if (series.seen - 1) % series.stride != 0 {
+            if !(series.seen - 1).is_multiple_of(series.stride) {
                 continue;
             }
             series.readings.push((at, *value));
