@@ -6,7 +6,7 @@
 
 use crate::filter::Filter;
 use crate::question::{Scope, place_time};
-use crate::timeline::{Search, Timeline};
+use crate::timeline::{Range, Search, Timeline};
 use crate::view::Context;
 use serde_json::{Value, json};
 use std::convert::Infallible;
@@ -73,10 +73,17 @@ impl Keep {
             "calls that failed".to_owned(),
             "evt.stream=syscall and evt.failed=true".to_owned(),
         ));
+        let is_whole = scope.filter.is_all() && scope.range == Range::default();
+        let indexed = indexed(timeline);
         let mut classes: Vec<Class> = names
             .into_iter()
-            .map(|(name, filter)| Class {
-                count: count(timeline, context, scope, &filter),
+            .enumerate()
+            .map(|(index, (name, filter))| Class {
+                // Whole streams are counted by the index already; that it lies would cost an unequal share.
+                count: match indexed.get(index) {
+                    Some(count) if is_whole => *count,
+                    _ => count(timeline, context, scope, &filter),
+                },
                 name,
                 filter,
                 room: 0,
@@ -84,6 +91,12 @@ impl Keep {
                 left_out: 0,
             })
             .collect();
+        if let [streams @ .., failed] = classes.as_mut_slice()
+            && let Some(calls) = streams.get_mut(usize::from(Stream::Syscall as u8))
+            && is_whole
+        {
+            calls.count = calls.count.saturating_sub(failed.count);
+        }
         share(&mut classes, max);
         Self {
             classes,
@@ -163,6 +176,20 @@ impl Keep {
             "counts": counts,
         })
     }
+}
+
+/// How many events each stream has, by the index.
+fn indexed<R: Read + Seek>(timeline: &Timeline<R>) -> Vec<u64> {
+    Stream::ALL
+        .into_iter()
+        .map(|stream| {
+            let slices = timeline.bundle().slices().iter();
+            let counts = slices.filter(|slice| slice.missing == 0);
+            counts
+                .filter_map(|slice| slice.counts.get(stream.name()))
+                .fold(0, |sum: u64, count| sum.saturating_add(*count))
+        })
+        .collect()
 }
 
 /// Shares the room: whoever needs less than an equal part leaves the rest to the others.

@@ -92,7 +92,8 @@ function drawAxis(c, font) {
   c.font = `11px ${font}`;
   // Ticks stand at round times of the wall clock, as far as there is one.
   const begin = Math.ceil(view.from);
-  const past = Number(((wall(begin) ?? BigInt(begin)) % BigInt(step)));
+  const rest = Number((wall(begin) ?? BigInt(begin)) % BigInt(step));
+  const past = rest < 0 ? rest + step : rest;
   for (let at = begin + (past === 0 ? 0 : step - past); at <= view.to; at += step) {
     const x = toX(at);
     c.strokeStyle = colours.line;
@@ -239,7 +240,7 @@ function drawStrip(c) {
   c.globalAlpha = 1;
   c.font = `11px ${getComputedStyle(document.body).fontFamily}`;
   c.fillStyle = colours.soft;
-  c.fillText(isWhole() ? "whole range" : "window in it", 0, top + tall / 2);
+  c.fillText(isWhole() ? "whole range" : "window", 0, top + tall / 2);
 }
 
 function drawChosen(c) {
