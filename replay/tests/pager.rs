@@ -42,7 +42,7 @@ fn on_a_terminal(folder: &Folder, pager: &str, line: &str) -> (String, i32) {
 #[test]
 fn what_is_longer_than_the_screen_goes_through_the_pager() {
     let folder = Folder::new();
-    let (shown, code) = on_a_terminal(&folder, "tee paged | head -n 3", "$REPLAY events $B");
+    let (shown, code) = on_a_terminal(&folder, "tee paged | sed -n 1,3p", "$REPLAY events $B");
     assert_eq!(code, 0, "{shown}");
     let paged = std::fs::read_to_string(folder.path("paged")).unwrap();
     let plain = replay(&["events", &folder.path("bundle")]).stdout;
