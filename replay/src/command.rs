@@ -28,6 +28,7 @@ use stillframe_replay::open::{self, OpenError};
 use stillframe_replay::output::OutputError;
 use stillframe_replay::timeline::{Damage, Timeline};
 use stillframe_replay::view::Context;
+use stillframe_replay::zone::Zone;
 use stillframe_replay::{escape, exit};
 
 /// Why a command could not answer.
@@ -214,9 +215,8 @@ fn filter(text: &str) -> Result<Filter, Failure> {
     })
 }
 
-/// Reads a moment, in the zone that was named with the bundle.
-fn moment(text: Option<&str>, named: &cli::Bundle) -> Result<Option<Moment>, Failure> {
-    let zone = named.tz.as_ref();
+/// Reads a moment, in the zone that was named.
+fn moment(text: Option<&str>, zone: Option<&Zone>) -> Result<Option<Moment>, Failure> {
     Ok(text.map(|text| Moment::parse_in(text, zone)).transpose()?)
 }
 
