@@ -4,7 +4,7 @@
 //! but the page's own, which it names by hash. The bundle's text stands in a data block as JSON without `<`, `>` and `&`,
 //! and the script gives it to the page as text only.
 //!
-//! The page is bounded: at most so many events, chosen by [`Keep`]; it says what was left out and how to get it.
+//! The page is bounded: at most so many events, shared between kinds of events; it says what was left out and how to get it.
 
 mod counters;
 mod dictionary;
