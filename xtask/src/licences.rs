@@ -5,24 +5,40 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use std::process::Command;
 
-/// Checks every package of the lock file, on every platform. Also runs cargo-deny, where it is installed.
+/// What is asked about: the ordinary build on every platform, and one with all features on those that are built for.
+const ASKED: &[&[&str]] = &[
+    &[],
+    &[
+        "--all-features",
+        "--filter-platform",
+        "x86_64-unknown-linux-gnu",
+        "--filter-platform",
+        "aarch64-unknown-linux-gnu",
+        "--filter-platform",
+        "x86_64-pc-windows-gnu",
+    ],
+];
+
+/// Checks every package that can be linked in. Also runs cargo-deny, where it is installed.
 pub(crate) fn check() -> Result<()> {
     let configuration =
         std::fs::read_to_string(workspace::root()?.join("deny.toml")).context("cannot read deny.toml")?;
     let licences = list(&configuration, "licenses", "allow")?;
     let registries = list(&configuration, "sources", "allow-registry")?;
-    let metadata = command::output(
-        Command::new("cargo")
-            .args(["metadata", "--format-version", "1", "--locked"])
-            .current_dir(workspace::root()?),
-    )?;
-    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata is not JSON")?;
-    let packages = metadata
-        .get("packages")
-        .and_then(Value::as_array)
-        .context("cargo metadata has no packages")?;
+    let mut packages = Vec::new();
+    for asked in ASKED {
+        let metadata = command::output(
+            Command::new("cargo")
+                .args(["metadata", "--format-version", "1", "--locked"])
+                .args(*asked)
+                .current_dir(workspace::root()?),
+        )?;
+        let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata is not JSON")?;
+        let found = metadata.get("packages").and_then(Value::as_array);
+        packages.extend(found.context("cargo metadata has no packages")?.iter().cloned());
+    }
     let mut wrong = Vec::new();
-    for package in packages {
+    for package in &packages {
         let text = |key: &str| package.get(key).and_then(Value::as_str);
         let name = format!(
             "{} {}",
@@ -45,6 +61,8 @@ pub(crate) fn check() -> Result<()> {
             }
         }
     }
+    wrong.sort();
+    wrong.dedup();
     if !wrong.is_empty() {
         bail!("not allowed by deny.toml:\n  {}", wrong.join("\n  "));
     }
