@@ -5,40 +5,32 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use std::process::Command;
 
-/// What is asked about: the ordinary build on every platform, and one with all features on those that are built for.
-const ASKED: &[&[&str]] = &[
-    &[],
-    &[
-        "--all-features",
-        "--filter-platform",
-        "x86_64-unknown-linux-gnu",
-        "--filter-platform",
-        "aarch64-unknown-linux-gnu",
-        "--filter-platform",
-        "x86_64-pc-windows-gnu",
-    ],
+/// What the binaries are built for.
+const TARGETS: &[&str] = &[
+    "x86_64-unknown-linux-gnu",
+    "aarch64-unknown-linux-gnu",
+    "x86_64-pc-windows-gnu",
 ];
 
-/// Checks every package that can be linked in. Also runs cargo-deny, where it is installed.
+/// Checks every package of the ordinary build, on every platform, and what optional features link in on those that are
+/// built for. Also runs cargo-deny, where it is installed.
 pub(crate) fn check() -> Result<()> {
     let configuration =
         std::fs::read_to_string(workspace::root()?.join("deny.toml")).context("cannot read deny.toml")?;
     let licences = list(&configuration, "licenses", "allow")?;
     let registries = list(&configuration, "sources", "allow-registry")?;
-    let mut packages = Vec::new();
-    for asked in ASKED {
-        let metadata = command::output(
-            Command::new("cargo")
-                .args(["metadata", "--format-version", "1", "--locked"])
-                .args(*asked)
-                .current_dir(workspace::root()?),
-        )?;
-        let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata is not JSON")?;
-        let found = metadata.get("packages").and_then(Value::as_array);
-        packages.extend(found.context("cargo metadata has no packages")?.iter().cloned());
-    }
+    let metadata = command::output(
+        Command::new("cargo")
+            .args(["metadata", "--format-version", "1", "--locked"])
+            .current_dir(workspace::root()?),
+    )?;
+    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata is not JSON")?;
+    let packages = metadata
+        .get("packages")
+        .and_then(Value::as_array)
+        .context("cargo metadata has no packages")?;
     let mut wrong = Vec::new();
-    for package in &packages {
+    for package in packages {
         let text = |key: &str| package.get(key).and_then(Value::as_str);
         let name = format!(
             "{} {}",
@@ -58,6 +50,28 @@ pub(crate) fn check() -> Result<()> {
             let registry = source.strip_prefix("registry+");
             if !registry.is_some_and(|registry| registries.iter().any(|known| known == registry)) {
                 wrong.push(format!("{name}: comes from {source}"));
+            }
+        }
+    }
+    // `cargo metadata` would name what only other platforms need of a feature; the tree does not.
+    for target in TARGETS {
+        let tree = command::output(
+            Command::new("cargo")
+                .args([
+                    "tree",
+                    "--workspace",
+                    "--locked",
+                    "--all-features",
+                    "--target",
+                    target,
+                ])
+                .args(["--edges", "normal,build", "--prefix", "none", "--no-dedupe"])
+                .args(["--format", "{p}|{l}"])
+                .current_dir(workspace::root()?),
+        )?;
+        for (name, licence) in tree.lines().filter_map(|line| line.split_once('|')) {
+            if !allowed(licence, &licences).is_ok_and(|allowed| allowed) {
+                wrong.push(format!("{name}, with all features: {licence} is not allowed"));
             }
         }
     }
