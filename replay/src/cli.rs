@@ -5,6 +5,9 @@ pub(crate) mod question;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use stillframe_replay::export::html;
+use stillframe_replay::output::Output;
+use stillframe_replay::zone::Zone;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
@@ -13,7 +16,7 @@ const STYLES: Styles = Styles::styled()
     .placeholder(AnsiColor::Cyan.on_default());
 
 const MOMENTS: &str = "\
-Moments (T): 2026-11-24T14:03:07.2Z   14:03:07.2 (UTC, where the bundle covers one day)
+Moments (T): 2026-11-24T14:03:07.2Z   14:03:07.2 (UTC or --tz, where the bundle covers one day)
              +5s from the start       -200ms from the end
              @1795528987.25 (epoch)   #EVENT   40%";
 
@@ -23,7 +26,8 @@ Exit codes:  0 done   1 nothing matched   2 usage   3 not a readable bundle
 
 /// Look into a bundle that capture recorded: offline, on any machine, as anybody.
 ///
-/// BUNDLE is a file, or - for standard input. Data goes to standard output, remarks to standard error; all times are UTC.
+/// BUNDLE is a file, or - for standard input. Data goes to standard output, remarks to standard error; times are UTC,
+/// unless --tz names another zone.
 #[derive(Debug, Parser)]
 #[command(
     name = "replay", version, styles = STYLES, max_term_width = 100, after_help = EXIT_CODES,
@@ -96,7 +100,7 @@ pub(crate) enum Command {
     #[command(after_help = SALVAGE_HELP)]
     Salvage(Salvage),
     /// Write a part of the bundle in the format of a stock tool
-    #[command(after_help = EXPORT_HELP)]
+    #[command(after_help = export_help())]
     Export(Export),
     /// The fields that filters and JSON know
     #[command(after_help = "Examples:\n  replay fields | grep ^fd\n  replay fields --json | jq -r .name")]
@@ -174,8 +178,14 @@ Examples:
   replay salvage broken.capture.tar.zst -o saved.capture.tar.zst
   replay salvage broken.capture.tar.zst -o saved.capture.tar.zst --json | jq .gaps";
 
-const EXPORT_HELP: &str = "\
+fn export_help() -> String {
+    format!("{MOMENTS}\n\n{EXPORT_EXAMPLES}")
+}
+
+const EXPORT_EXAMPLES: &str = "\
 Examples:
+  replay export web.capture.tar.zst html -o web.html          # open it in a browser
+  replay export web.capture.tar.zst html -o part.html --from 14:03:07 --to 14:03:09
   replay export web.capture.tar.zst strace -o web.strace
   replay export web.capture.tar.zst pcapng -o - | tshark -n -r -
   replay export web.capture.tar.zst journal -o web.export && systemd-journal-remote -o web.journal web.export
@@ -189,6 +199,33 @@ pub(crate) struct Bundle {
     /// The bundle; - for standard input
     #[arg(value_name = "BUNDLE")]
     pub(crate) path: PathBuf,
+    /// Show times in this zone, and mean it by times without one: UTC (the default), local, +02:00, Europe/Berlin
+    #[arg(long, value_name = "ZONE", allow_hyphen_values = true, display_order = 900)]
+    pub(crate) tz: Option<Zone>,
+    #[command(flatten)]
+    pub(crate) paging: Paging,
+}
+
+/// Whether long output on a terminal goes through a pager.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Paging {
+    /// Print to the terminal at once; else what is longer than the screen goes through $PAGER, or less
+    #[arg(long, display_order = 901)]
+    pub(crate) no_pager: bool,
+}
+
+impl Paging {
+    /// Standard output.
+    pub(crate) fn output(self) -> Output {
+        Output::paged(!self.no_pager)
+    }
+}
+
+impl Bundle {
+    /// The zone that times are shown in. Programs get UTC.
+    pub(crate) fn zone(&self, is_json: bool) -> Zone {
+        self.tz.clone().filter(|_| !is_json).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -373,10 +410,14 @@ pub(crate) enum Format {
     Jsonl,
     /// Events in columns of your choice (RFC 4180)
     Csv,
+    /// Events in typed columns of your choice, for DuckDB and pandas (in builds with the feature parquet)
+    Parquet,
     /// A trace for ui.perfetto.dev, in Chrome's trace event JSON
     Perfetto,
     /// Block I/O as PREFIX.DEV.blktrace.CPU files, for blkparse and btt
     Blktrace,
+    /// One page for a browser: timeline, events, processes, failures, metrics; opens from disk, fetches nothing
+    Html,
 }
 
 #[derive(Debug, Args)]
@@ -388,7 +429,7 @@ pub(crate) struct Export {
     /// The file, - for standard output; for blktrace the beginning of the files' names
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
-    /// Only events that the expression matches (csv and perfetto)
+    /// Only events that the expression matches (csv, html, parquet, perfetto)
     #[arg(
         short,
         long,
@@ -397,7 +438,16 @@ pub(crate) struct Export {
         hide_default_value = true
     )]
     pub(crate) filter: String,
-    /// The columns of csv: names of fields with commas between them
+    /// Only events at or after this moment (csv, html, parquet, perfetto)
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub(crate) from: Option<String>,
+    /// Only events at or before this moment (csv, html, parquet, perfetto)
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub(crate) to: Option<String>,
+    /// The most events in the page of html; where there are more, it says what was left out
+    #[arg(long, value_name = "N", default_value_t = html::EVENTS, value_parser = clap::value_parser!(u64).range(1..=html::EVENTS_MAX))]
+    pub(crate) max_events: u64,
+    /// The columns of csv and parquet: names of fields with commas between them
     #[arg(long, value_name = "NAMES")]
     pub(crate) fields: Option<String>,
     /// Replace what is there
@@ -407,6 +457,8 @@ pub(crate) struct Export {
 
 #[derive(Debug, Args)]
 pub(crate) struct Fields {
+    #[command(flatten)]
+    pub(crate) paging: Paging,
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,

@@ -15,7 +15,7 @@ mod step;
 mod verify;
 mod view;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{self, Cli, Command};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -30,6 +30,7 @@ use stillframe_replay::output::OutputError;
 use stillframe_replay::screen::ScreenError;
 use stillframe_replay::timeline::{Damage, Timeline};
 use stillframe_replay::view::Context;
+use stillframe_replay::zone::Zone;
 use stillframe_replay::{escape, exit};
 
 /// Why a command could not answer.
@@ -162,17 +163,22 @@ struct Reading {
     path: String,
     timeline: Timeline<File>,
     context: Context,
+    paging: cli::Paging,
     damaged: bool,
 }
 
 impl Reading {
-    fn open(path: &Path) -> Result<Self, Failure> {
+    /// Opens what was named. What is meant for programs has its times in UTC.
+    fn open(named: &cli::Bundle, is_json: bool) -> Result<Self, Failure> {
+        let path = &named.path;
         let mut bundle = open::bundle(path)?;
-        let context = open::context(&mut bundle);
+        let mut context = open::context(&mut bundle);
+        context.zone = named.zone(is_json);
         Ok(Self {
             path: escape::line(&path.display().to_string()).into_owned(),
             timeline: Timeline::new(bundle),
             context,
+            paging: named.paging,
             damaged: false,
         })
     }
@@ -215,9 +221,9 @@ fn filter(text: &str) -> Result<Filter, Failure> {
     })
 }
 
-/// Reads a moment.
-fn moment(text: Option<&str>) -> Result<Option<Moment>, Failure> {
-    Ok(text.map(str::parse).transpose()?)
+/// Reads a moment, in the zone that was named.
+fn moment(text: Option<&str>, zone: Option<&Zone>) -> Result<Option<Moment>, Failure> {
+    Ok(text.map(|text| Moment::parse_in(text, zone)).transpose()?)
 }
 
 /// The place that a moment names.

@@ -2,8 +2,11 @@
 
 pub mod blktrace;
 pub mod csv;
+pub mod html;
 pub mod journal;
 pub mod jsonl;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod pcapng;
 pub mod perfetto;
 pub mod strace;

@@ -11,6 +11,7 @@ mod syscall;
 mod text;
 
 pub(crate) use block::{action as block_action, operation as block_operation};
+pub(crate) use event::event_type;
 pub(crate) use process::command_line;
 pub(crate) use text::{log_stream, without_line_end};
 

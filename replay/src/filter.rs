@@ -257,6 +257,15 @@ impl Filter {
         }
     }
 
+    /// What both filters mean.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self.0, other.0) {
+            (Some(one), Some(other)) => Self(Some(Expression::And(vec![one, other]))),
+            (one, other) => Self(one.or(other)),
+        }
+    }
+
     /// Whether it lets every event pass.
     #[must_use]
     pub fn is_all(&self) -> bool {

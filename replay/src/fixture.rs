@@ -27,6 +27,7 @@ pub(crate) fn context() -> Context {
         end: BootTime(BOOT + 10_000_000_000),
         containers: [(WEB.to_owned(), "web".to_owned())].into(),
         devices: [(Device { major: 254, minor: 0 }, "vda".to_owned())].into(),
+        zone: crate::zone::Zone::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::value::{duration, rfc3339, size};
 use crate::view::Context;
+use crate::zone::Zone;
 use crate::{escape, open};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -223,10 +224,11 @@ fn more(out: &mut String, value: &str) {
     row(out, "", value);
 }
 
-/// Everything for a reader, lines ended. `name` is what the bundle is called.
+/// Everything for people, lines ended, times in their zone. `name` is what the bundle is called.
 #[must_use]
-pub fn text<R: Read + Seek>(bundle: &Bundle<R>, name: &str) -> String {
-    let context = open::outline(bundle);
+pub fn text<R: Read + Seek>(bundle: &Bundle<R>, name: &str, zone: &Zone) -> String {
+    let mut context = open::outline(bundle);
+    context.zone = zone.clone();
     let header = bundle.header();
     let mut out = String::new();
     row(
@@ -259,7 +261,7 @@ pub fn text<R: Read + Seek>(bundle: &Bundle<R>, name: &str) -> String {
         row(&mut out, if index == 0 { "target" } else { "" }, &target(info));
     }
     let moment = |time| match context.realtime(time) {
-        Some(realtime) => rfc3339(realtime),
+        Some(realtime) => zone.stamp(realtime),
         None => crate::render::mapped_time(time, &context),
     };
     row(

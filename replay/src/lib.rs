@@ -27,3 +27,4 @@ pub mod state;
 pub mod timeline;
 pub mod value;
 pub mod view;
+pub mod zone;

@@ -57,7 +57,7 @@ pub fn line(view: &View<'_>) -> String {
         None
     };
     let time = match own.or_else(|| view.realtime()) {
-        Some(realtime) => rfc3339(realtime),
+        Some(realtime) => view.context.zone.stamp(realtime),
         None => render::mapped_time(view.event.time, view.context),
     };
     let container = match view.container_name().or_else(|| view.container()) {

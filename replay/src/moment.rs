@@ -1,19 +1,18 @@
 //! Moments as they are typed: `2026-11-24T14:03:07.2Z`, `14:03:07.2`, `+5s`, `-200ms`, `@EPOCH`, `#EVENT`, `40%`.
 
 use crate::view::Context;
+use crate::zone::{CivilError, Zone};
+use jiff::civil::{DateTime, Time};
 use std::str::FromStr;
 use stillframe_format::BootTime;
-
-const DAY: i64 = 86_400_000_000_000;
-const SECOND: i64 = 1_000_000_000;
 
 /// A moment as it was typed, not yet tied to a bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Moment {
     /// Wall-clock time: nanoseconds since 1970.
     Wall(i64),
-    /// Nanoseconds since midnight, UTC.
-    TimeOfDay(i64),
+    /// A time of day in a zone, of the day that the bundle covers.
+    TimeOfDay(Time, Zone),
     /// Nanoseconds from the start of the recording.
     FromStart(i64),
     /// Nanoseconds back from its end.
@@ -33,8 +32,18 @@ pub enum MomentError {
     )]
     Form(String),
     /// A date and time without a zone.
-    #[error("moment: `{0}` has no time zone (append Z for UTC)")]
+    #[error("moment: `{0}` has no time zone (append Z for UTC, or give --tz)")]
     Zone(String),
+    /// It is no moment of its zone, or two.
+    #[error("moment: `{time}` in {zone} {problem}")]
+    Civil {
+        /// What was typed.
+        time: String,
+        /// The zone.
+        zone: String,
+        /// What is wrong.
+        problem: CivilError,
+    },
     /// A time of day where the bundle covers more than one day.
     #[error("moment: `{0}` names no day, and the bundle covers more than one (give the date, or #EVENT)")]
     SeveralDays(String),
@@ -58,6 +67,17 @@ impl FromStr for Moment {
     type Err = MomentError;
 
     fn from_str(text: &str) -> Result<Self, MomentError> {
+        Self::parse_in(text, None)
+    }
+}
+
+impl Moment {
+    /// Reads a moment. A time without a zone is one of `zone`; without that, a time of day is UTC, and a date and time is
+    /// refused: nothing is guessed.
+    ///
+    /// # Errors
+    /// What it is not, or why it names no moment.
+    pub fn parse_in(text: &str, zone: Option<&Zone>) -> Result<Self, MomentError> {
         let form = || MomentError::Form(crate::escape::line(text.get(..60).unwrap_or(text)).into_owned());
         let span = |text: &str| {
             let needs_unit = text.bytes().any(|byte| byte != b'0' && !byte.is_ascii_digit());
@@ -99,26 +119,23 @@ impl FromStr for Moment {
                 .map(Self::Wall)
                 .map_err(|_| form());
         }
-        if text.parse::<jiff::civil::DateTime>().is_ok() {
-            return Err(MomentError::Zone(text.to_owned()));
-        }
         let is_time = text
             .bytes()
             .all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.'));
-        match text.parse::<jiff::civil::Time>() {
-            Ok(time) if is_time && text.contains(':') => {
-                let seconds =
-                    i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60 + i64::from(time.second());
-                Ok(Self::TimeOfDay(
-                    seconds * SECOND + i64::from(time.subsec_nanosecond()),
-                ))
-            }
+        if is_time && text.contains(':') {
+            let time = text.parse::<Time>().map_err(|_| form())?;
+            return Ok(Self::TimeOfDay(time, zone.cloned().unwrap_or_default()));
+        }
+        // jiff reads what stands behind the time too, and `[Europe/Berlin]` there would be ignored.
+        match text.parse::<DateTime>() {
+            Ok(time) if !text.contains('[') => match zone {
+                Some(zone) => civil(time, zone, text).map(Self::Wall),
+                None => Err(MomentError::Zone(crate::escape::line(text).into_owned())),
+            },
             _ => Err(form()),
         }
     }
-}
 
-impl Moment {
     /// The place in a bundle that the moment names. It may lie before the first or behind the last event.
     ///
     /// # Errors
@@ -142,18 +159,25 @@ impl Moment {
                 Ok(Place::Time(BootTime(context.start.0.saturating_add(at))))
             }
             Self::Wall(realtime) => wall(*realtime),
-            Self::TimeOfDay(time) => {
-                let start = context.realtime(context.start).ok_or(MomentError::NoAnchor)?;
-                if !context.is_one_day() {
-                    let text = crate::value::rfc3339(*time);
-                    let text = text.get(11..).unwrap_or_default().trim_end_matches('Z');
-                    let text = text.trim_end_matches('0').trim_end_matches('.');
-                    return Err(MomentError::SeveralDays(text.to_owned()));
+            Self::TimeOfDay(time, zone) => {
+                let date = |at| context.realtime(at).and_then(|stamp| zone.day(stamp));
+                let (day, _) = date(context.start).ok_or(MomentError::NoAnchor)?;
+                if date(context.end).is_none_or(|(last, _)| last != day) {
+                    return Err(MomentError::SeveralDays(time.to_string()));
                 }
-                wall((start - start.rem_euclid(DAY)).saturating_add(*time))
+                wall(civil(day.to_datetime(*time), zone, &time.to_string())?)
             }
         }
     }
+}
+
+/// The one moment that a date and time names in a zone.
+fn civil(time: DateTime, zone: &Zone, text: &str) -> Result<i64, MomentError> {
+    zone.moment(time).map_err(|problem| MomentError::Civil {
+        time: crate::escape::line(text).into_owned(),
+        zone: zone.name().to_owned(),
+        problem,
+    })
 }
 
 #[cfg(test)]
@@ -161,6 +185,7 @@ mod tests {
     use super::*;
     use crate::fixture::{self, BOOT, START};
     use proptest::prelude::*;
+    use stillframe_format::time::{Anchor, Anchors};
 
     fn place(text: &str) -> Result<Place, MomentError> {
         text.parse::<Moment>()?.resolve(&fixture::context())
@@ -209,6 +234,57 @@ mod tests {
             );
         }
         assert!(matches!(place("2026-11-24T14:03:07"), Err(MomentError::Zone(_))));
+    }
+
+    #[test]
+    fn a_zone_that_is_given_is_that_of_times_without_one() {
+        let place = |text: &str, zone: &str| {
+            let zone: Zone = zone.parse().unwrap();
+            Moment::parse_in(text, Some(&zone))?.resolve(&fixture::context())
+        };
+        for (text, zone) in [
+            ("15:03:07.2", "+01:00"),
+            ("15:03:07.2", "Europe/Berlin"),
+            ("2026-11-24T15:03:07.2", "Europe/Berlin"),
+            ("2026-11-24 15:03:07.2", "+01:00"),
+            ("2026-11-24T14:03:07.2Z", "Europe/Berlin"),
+            ("2026-11-25T03:03:07.2", "+13:00"),
+            ("03:03:07.2", "+13:00"),
+            ("14:03:07.2", "UTC"),
+            ("2026-11-24T14:03:07.2", "UTC"),
+        ] {
+            assert_eq!(place(text, zone), after(200_000_000), "{text} {zone}");
+        }
+        // What comes twice is refused, whether its day is typed or the bundle's.
+        let twice = place("2026-10-25T02:30:00", "Europe/Berlin").unwrap_err();
+        assert!(
+            twice.to_string().contains("comes twice there") && twice.to_string().contains("+02:00 or +01:00"),
+            "{twice}"
+        );
+        let never = place("2026-03-29T02:30:00", "Europe/Berlin").unwrap_err();
+        assert!(never.to_string().contains("is no time there"), "{never}");
+        let mut context = fixture::context();
+        context.anchors = Anchors::new(vec![Anchor {
+            boottime: BootTime(BOOT),
+            realtime: 1_792_888_200_000_000_000,
+            monotonic: BOOT,
+            error: 1,
+        }]);
+        let berlin: Zone = "Europe/Berlin".parse().unwrap();
+        let moment = Moment::parse_in("02:30:05", Some(&berlin)).unwrap();
+        assert!(matches!(moment.resolve(&context), Err(MomentError::Civil { .. })));
+        let moment = Moment::parse_in("00:30:05", None).unwrap();
+        assert_eq!(moment.resolve(&context), after(5_000_000_000));
+        // A day of one zone may be two of another.
+        context.anchors = fixture::context().anchors;
+        context.end = BootTime(BOOT + 3600 * 1_000_000_000);
+        let tonga: Zone = "+09:30".parse().unwrap();
+        let moment = Moment::parse_in("23:40", Some(&tonga)).unwrap();
+        assert!(matches!(
+            moment.resolve(&context),
+            Err(MomentError::SeveralDays(_))
+        ));
+        assert!(Moment::parse_in("14:10", None).unwrap().resolve(&context).is_ok());
     }
 
     #[test]

@@ -175,6 +175,7 @@ pub fn outline<R: Read + Seek>(bundle: &Bundle<R>) -> Context {
         end: end.max(start),
         containers,
         devices: std::collections::BTreeMap::new(),
+        zone: crate::zone::Zone::default(),
     }
 }
 

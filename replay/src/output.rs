@@ -1,5 +1,8 @@
 //! Where an export goes: standard output, or a file that has its name only when it is whole.
 
+mod pager;
+
+use pager::Paged;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -29,6 +32,7 @@ pub struct Output {
 #[derive(Debug)]
 enum Target {
     Stdout(BufWriter<io::Stdout>),
+    Paged(Paged),
     File { file: BufWriter<File>, partial: Partial },
 }
 
@@ -131,7 +135,18 @@ impl Output {
         }
     }
 
-    /// Writes what is held, and gives a file its name.
+    /// Standard output for people: through a pager, where it is a terminal, longer than that, and a pager is `wanted`.
+    #[must_use]
+    pub fn paged(wanted: bool) -> Self {
+        match wanted.then(Paged::open).flatten() {
+            Some(paged) => Self {
+                target: Target::Paged(paged),
+            },
+            None => Self::stdout(),
+        }
+    }
+
+    /// Writes what is held, gives a file its name, and waits for a pager.
     ///
     /// # Errors
     /// When that fails.
@@ -139,6 +154,7 @@ impl Output {
         self.flush()?;
         match self.target {
             Target::Stdout(_) => Ok(()),
+            Target::Paged(mut paged) => paged.finish(),
             Target::File { partial, .. } => partial.finish(),
         }
     }
@@ -148,6 +164,7 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.target {
             Target::Stdout(out) => out.write(bytes),
+            Target::Paged(out) => out.write(bytes),
             Target::File { file, .. } => file.write(bytes),
         }
     }
@@ -155,6 +172,7 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.target {
             Target::Stdout(out) => out.flush(),
+            Target::Paged(out) => out.flush(),
             Target::File { file, .. } => file.flush(),
         }
     }

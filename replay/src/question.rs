@@ -17,6 +17,7 @@ mod tree;
 
 pub use change::{Change, Changes, changes};
 pub use coverage::{Coverage, Lost};
+pub(crate) use density::place_time;
 pub use density::{Density, Glyphs, Rows, WIDTH_MAX};
 pub use failure::{Failures, Group, Kind};
 pub(crate) use ranking::ends;
@@ -24,7 +25,7 @@ pub use ranking::{Key, Order, Ranking, Row};
 pub use slowest::{Class, Slowest, Spent};
 pub use summary::Summary;
 pub use transfer::{Way, transfer};
-pub use tree::{Node, Tree};
+pub use tree::{Birth, Ending, Node, Tree};
 
 use crate::filter::Filter;
 use crate::timeline::{Range, Search, Timeline};

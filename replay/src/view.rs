@@ -1,6 +1,7 @@
 //! One event with what is needed to read it: the bundle's facts, and what was parsed out of the event so far.
 
 use crate::packet::{self, Headers};
+use crate::zone::Zone;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use stillframe_format::BootTime;
@@ -20,6 +21,8 @@ pub struct Context {
     pub containers: BTreeMap<String, String>,
     /// Kernel names of block devices.
     pub devices: BTreeMap<Device, String>,
+    /// In which zone times are shown to people.
+    pub zone: Zone,
 }
 
 impl Context {
@@ -29,11 +32,23 @@ impl Context {
         self.anchors.realtime(time)
     }
 
-    /// Whether the recording lies within one day, UTC, so that a time of day names one moment.
+    /// Wall-clock time of a moment for people: RFC 3339 in their zone; `None` when the bundle has no anchor.
+    #[must_use]
+    pub fn stamp(&self, time: BootTime) -> Option<String> {
+        self.realtime(time).map(|realtime| self.zone.stamp(realtime))
+    }
+
+    /// Whether the recording lies within one day of the zone that times are shown in, so that a time of day names one
+    /// moment.
     #[must_use]
     pub fn is_one_day(&self) -> bool {
-        const DAY: i64 = 86_400_000_000_000;
-        let day = |time| self.realtime(time).map(|stamp| stamp.div_euclid(DAY));
+        self.is_one_day_in(&self.zone)
+    }
+
+    /// The same of another zone. A day on which the clocks are changed in between is not one.
+    #[must_use]
+    pub fn is_one_day_in(&self, zone: &Zone) -> bool {
+        let day = |time| self.realtime(time).and_then(|stamp| zone.day(stamp));
         day(self.start).is_some() && day(self.start) == day(self.end)
     }
 }

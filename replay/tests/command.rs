@@ -605,3 +605,74 @@ fn fixture_first(bytes: &[u8], slice: usize) -> u64 {
     let bundle = stillframe_format::reader::Bundle::open(std::io::Cursor::new(bytes)).unwrap();
     bundle.slices()[slice].first
 }
+
+#[test]
+fn times_for_people_are_in_the_zone_that_is_asked_for_and_those_for_programs_in_utc() {
+    let folder = Folder::new();
+    let bundle = folder.bundle("whole", &fixture::small());
+    let berlin = ["--tz", "Europe/Berlin"];
+    let run = |arguments: &[&str]| replay(&[arguments, &berlin].concat()).code(0).stdout;
+    let plain = |arguments: &[&str]| replay(arguments).code(0).stdout;
+    let info = run(&["info", &bundle]);
+    assert!(
+        info.contains("2026-11-24T15:03:07.000000000+01:00 to 2026-11-24T15:03:09.000000000+01:00"),
+        "{info}"
+    );
+    let events = run(&["events", &bundle]);
+    assert!(events.contains(" 15:03:07.002000000 "), "{events}");
+    assert_eq!(
+        events,
+        plain(&["events", &bundle]).replace(" 14:03:0", " 15:03:0")
+    );
+    assert!(run(&["logs", &bundle]).contains("2026-11-24T15:02:07.000000000+01:00 "));
+    assert!(run(&["summary", &bundle]).contains("2026-11-24T15:03:07.000000000+01:00"));
+    assert!(run(&["timeline", &bundle]).contains("15:03:07.000000000 to 15:03:09.000000000"));
+    for command in [
+        "info", "events", "logs", "summary", "top", "tree", "timeline", "errors", "slowest",
+    ] {
+        let json = run(&[command, &bundle, "--json"]);
+        assert_eq!(json, plain(&[command, &bundle, "--json"]), "{command}");
+        assert!(!json.contains("+01:00"), "{command}");
+    }
+    let ps = run(&["state", &bundle, "ps", "--at", "100%"]);
+    assert!(ps.contains("2026-11-24T15:03:0"), "{ps}");
+    // Moments without a zone are of that zone, those with one are what they say.
+    for from in ["15:03:08", "2026-11-24T15:03:08", "2026-11-24T14:03:08Z"] {
+        let some = run(&["events", &bundle, "--from", from]);
+        assert!(
+            !some.contains(" 15:03:07.9") && some.contains(" 15:03:08."),
+            "{from}: {some}"
+        );
+    }
+    let step = replay_with(&["step", &bundle, "--tz", "+01:00"], b"g 15:03:08\nq\n")
+        .code(0)
+        .stdout;
+    assert!(step.contains("15:03:08."), "{step}");
+    let page = replay(&["export", &bundle, "html", "-o", "-", "--tz", "-05:30"])
+        .code(0)
+        .stdout;
+    assert!(page.contains("\"zone\":\"-05:30\"") && page.contains(",-19800]]"));
+}
+
+#[test]
+fn a_zone_that_is_none_is_usage_and_says_what_to_do() {
+    let folder = Folder::new();
+    let bundle = folder.bundle("whole", &fixture::small());
+    for zone in ["Europe/Berlni", "+25:00", ""] {
+        let error = replay(&["events", &bundle, "--tz", zone]).code(2).stderr;
+        assert!(error.contains("+02:00"), "{error}");
+    }
+    let twice = [
+        "events",
+        &bundle,
+        "--tz",
+        "Europe/Berlin",
+        "--from",
+        "2026-10-25T02:30:00",
+    ];
+    let error = replay(&twice).code(2).stderr;
+    assert!(
+        error.contains("comes twice") && error.contains("+02:00 or +01:00"),
+        "{error}"
+    );
+}

@@ -393,6 +393,18 @@ fn csv_has_the_columns_that_were_asked_for() {
         39,
         "a head and a line for each event"
     );
+    let part = csv(&["--fields", "evt.num", "--from", "#7", "--to", "#9"])
+        .code(0)
+        .stdout;
+    assert_eq!(part, "evt.num\r\n7\r\n8\r\n9\r\n");
+    let trace = replay(&[
+        "export", &bundle, "perfetto", "-o", "-", "--from", "#7", "--to", "#9",
+    ]);
+    let trace = trace.code(0).json();
+    let rows = trace["traceEvents"].as_array().unwrap().iter();
+    let numbers: std::collections::BTreeSet<_> =
+        rows.filter_map(|row| row["args"]["event"].as_u64()).collect();
+    assert_eq!(numbers, [7, 8, 9].into());
     csv(&["--fields", "evt.nmu"]).code(2);
     replay(&["export", &bundle, "strace", "-o", "-", "-f", "evt.type=read"]).code(2);
     replay(&["export", &bundle, "perfetto", "-o", "-", "--fields", "evt.num"]).code(2);

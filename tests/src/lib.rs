@@ -5,6 +5,7 @@
 //! the two binaries, `docker`, and the stock tools. Every container and every temporary folder goes away with the
 //! value that stands for it, also when the test fails.
 
+mod browser;
 mod bundle;
 mod command;
 mod container;
@@ -12,6 +13,7 @@ mod disk;
 mod recording;
 pub mod strace;
 
+pub use browser::Browser;
 pub use bundle::Bundle;
 pub use command::{Finished, Running, capture, program, replay, run, run_for, tool};
 pub use container::Container;

@@ -5,7 +5,15 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use std::process::Command;
 
-/// Checks every package of the lock file, on every platform. Also runs cargo-deny, where it is installed.
+/// What the binaries are built for.
+const TARGETS: &[&str] = &[
+    "x86_64-unknown-linux-gnu",
+    "aarch64-unknown-linux-gnu",
+    "x86_64-pc-windows-gnu",
+];
+
+/// Checks every package of the ordinary build, on every platform, and what optional features link in on those that are
+/// built for. Also runs cargo-deny, where it is installed.
 pub(crate) fn check() -> Result<()> {
     let configuration =
         std::fs::read_to_string(workspace::root()?.join("deny.toml")).context("cannot read deny.toml")?;
@@ -45,6 +53,30 @@ pub(crate) fn check() -> Result<()> {
             }
         }
     }
+    // `cargo metadata` would name what only other platforms need of a feature; the tree does not.
+    for target in TARGETS {
+        let tree = command::output(
+            Command::new("cargo")
+                .args([
+                    "tree",
+                    "--workspace",
+                    "--locked",
+                    "--all-features",
+                    "--target",
+                    target,
+                ])
+                .args(["--edges", "normal,build", "--prefix", "none", "--no-dedupe"])
+                .args(["--format", "{p}|{l}"])
+                .current_dir(workspace::root()?),
+        )?;
+        for (name, licence) in tree.lines().filter_map(|line| line.split_once('|')) {
+            if !allowed(licence, &licences).is_ok_and(|allowed| allowed) {
+                wrong.push(format!("{name}, with all features: {licence} is not allowed"));
+            }
+        }
+    }
+    wrong.sort();
+    wrong.dedup();
     if !wrong.is_empty() {
         bail!("not allowed by deny.toml:\n  {}", wrong.join("\n  "));
     }

@@ -136,6 +136,13 @@ const HEAVY: &[(&str, Lane)] = &[
     ("replay for 64-bit Arm", || {
         targets::build("aarch64-unknown-linux-gnu")
     }),
+    ("the export of Parquet", || {
+        let words = ["-p", "stillframe-replay", "--features", "parquet"];
+        cargo(
+            &[&["test", "--locked", "--test", "parquet"], &words[..]].concat(),
+            &[],
+        )
+    }),
     ("every byte of a bundle", || {
         cargo(
             &[

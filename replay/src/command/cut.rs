@@ -10,9 +10,12 @@ use stillframe_replay::state;
 use stillframe_replay::timeline::Range;
 
 pub(super) fn run(options: &cli::Cut) -> Result<u8, Failure> {
-    let (from, to) = (moment(options.from.as_deref())?, moment(options.to.as_deref())?);
+    let (from, to) = (
+        moment(options.from.as_deref(), options.bundle.tz.as_ref())?,
+        moment(options.to.as_deref(), options.bundle.tz.as_ref())?,
+    );
     let path = &options.bundle.path;
-    let mut reading = Reading::open(path)?;
+    let mut reading = Reading::open(&options.bundle, false)?;
     let range = Range {
         from: place(from, &reading.context)?,
         to: place(to, &reading.context)?,

@@ -9,7 +9,7 @@ use stillframe_replay::output::Output;
 use stillframe_replay::timeline::{Item, Range};
 
 pub(super) fn run(options: &cli::Digest) -> Result<u8, Failure> {
-    let mut reading = Reading::open(&options.bundle.path)?;
+    let mut reading = Reading::open(&options.bundle, false)?;
     let mut digest = EventDigest::default();
     let mut damages = Vec::new();
     let holes = reading.timeline.bundle().gaps().to_vec();

@@ -5,20 +5,22 @@ use crate::cli;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::ops::ControlFlow;
-use stillframe_replay::output::Output;
 use stillframe_replay::render;
 use stillframe_replay::timeline::{Range, Search};
 use stillframe_replay::view::View;
 
 pub(super) fn run(options: &cli::Events) -> Result<u8, Failure> {
     let filter = filter(&options.filter)?;
-    let (from, to) = (moment(options.from.as_deref())?, moment(options.to.as_deref())?);
-    let mut reading = Reading::open(&options.bundle.path)?;
+    let (from, to) = (
+        moment(options.from.as_deref(), options.bundle.tz.as_ref())?,
+        moment(options.to.as_deref(), options.bundle.tz.as_ref())?,
+    );
+    let mut reading = Reading::open(&options.bundle, options.json)?;
     let range = Range {
         from: place(from, &reading.context)?,
         to: place(to, &reading.context)?,
     };
-    let mut out = Output::stdout();
+    let mut out = options.bundle.paging.output();
     let mut matched = 0u64;
     let mut damages = Vec::new();
     let mut hidden: BTreeMap<&'static str, (u64, u64)> = BTreeMap::new();

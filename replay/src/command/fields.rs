@@ -6,10 +6,9 @@ use serde_json::json;
 use std::io::Write as _;
 use stillframe_replay::exit;
 use stillframe_replay::field::{self, Shape};
-use stillframe_replay::output::Output;
 
 pub(super) fn run(options: &cli::Fields) -> Result<u8, Failure> {
-    let mut out = Output::stdout();
+    let mut out = options.paging.output();
     for field in field::all() {
         let suffix = match field.shape {
             Shape::Plain => "",

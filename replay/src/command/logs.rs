@@ -18,7 +18,7 @@ pub(super) fn run(options: &cli::Logs) -> Result<u8, Failure> {
         (_, true) => Which::Container,
         _ => Which::All,
     };
-    let mut reading = Reading::open(&options.bundle.path)?;
+    let mut reading = Reading::open(&options.bundle, options.json)?;
     let lookback = match open::lookback(reading.timeline.bundle_mut()) {
         Ok(lookback) => lookback,
         Err(error) => {
@@ -30,7 +30,7 @@ pub(super) fn run(options: &cli::Logs) -> Result<u8, Failure> {
             Vec::new()
         }
     };
-    let mut out = Output::stdout();
+    let mut out = options.bundle.paging.output();
     let mut printed = false;
     let mut damages = Vec::new();
     let context = &reading.context;

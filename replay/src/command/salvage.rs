@@ -6,7 +6,7 @@ use serde_json::json;
 use std::io::{self, Write};
 use stillframe_format::salvage::{Salvaged, salvage};
 use stillframe_replay::output::Output;
-use stillframe_replay::value::rfc3339;
+use stillframe_replay::zone::Zone;
 use stillframe_replay::{escape, exit, open};
 
 pub(super) fn run(options: &cli::Salvage) -> Result<u8, Failure> {
@@ -18,13 +18,13 @@ pub(super) fn run(options: &cli::Salvage) -> Result<u8, Failure> {
     let text = if options.json {
         escape::json(json_of(&salvaged).to_string())
     } else {
-        text_of(&salvaged)
+        text_of(&salvaged, &options.bundle.zone(false))
     };
     if options.output.as_os_str() == "-" {
         // Nobody can be told when standard error is gone.
         let _ = writeln!(io::stderr(), "{text}");
     } else {
-        let mut out = Output::stdout();
+        let mut out = options.bundle.paging.output();
         writeln!(out, "{text}")?;
         out.finish()?;
     }
@@ -48,7 +48,7 @@ fn json_of(salvaged: &Salvaged) -> serde_json::Value {
     })
 }
 
-fn text_of(salvaged: &Salvaged) -> String {
+fn text_of(salvaged: &Salvaged, zone: &Zone) -> String {
     let step = &salvaged.step;
     let mut lines = Vec::new();
     if step.header_lost {
@@ -93,7 +93,7 @@ fn text_of(salvaged: &Salvaged) -> String {
             .realtime(gap.from)
             .zip(salvaged.anchors.realtime(gap.to));
         let time = match time {
-            Some((from, to)) => format!("{} to {}", rfc3339(from), rfc3339(to)),
+            Some((from, to)) => format!("{} to {}", zone.stamp(from), zone.stamp(to)),
             None => format!("{} to {} ns after boot", gap.from.0, gap.to.0),
         };
         lines.push(format!("lost: {slices}, {time}: {events}{counts}"));

@@ -4,13 +4,12 @@ use super::{Failure, Reading, moment, place};
 use crate::cli;
 use serde_json::Value;
 use std::io::Write as _;
-use stillframe_replay::output::Output;
 use stillframe_replay::state::{self, Part};
 use stillframe_replay::{escape, moment::Place};
 
 pub(super) fn run(options: &cli::State) -> Result<u8, Failure> {
-    let at = moment(Some(&options.at))?;
-    let mut reading = Reading::open(&options.bundle.path)?;
+    let at = moment(Some(&options.at), options.bundle.tz.as_ref())?;
+    let mut reading = Reading::open(&options.bundle, options.json)?;
     let at = place(at, &reading.context)?.unwrap_or(Place::Event(0));
     let part = match options.part {
         cli::Part::Ps => Part::Processes,
@@ -20,7 +19,7 @@ pub(super) fn run(options: &cli::State) -> Result<u8, Failure> {
     };
     let found = state::at(&mut reading.timeline, at);
     let rows = state::rows(&found, part, options.pid, &reading.context);
-    let mut out = Output::stdout();
+    let mut out = options.bundle.paging.output();
     if options.json {
         for row in &rows {
             writeln!(

@@ -12,6 +12,7 @@ use stillframe_replay::moment::{Moment, Place};
 use stillframe_replay::state::{self, Part};
 use stillframe_replay::timeline::{Cursor, Damage, Item, Range, Step};
 use stillframe_replay::view::{Context, View};
+use stillframe_replay::zone::Zone;
 use stillframe_replay::{escape, exit, open, render};
 
 const HELP: &str = "\
@@ -31,8 +32,8 @@ const LINE_MAX: u64 = 64 << 10;
 
 pub(super) fn run(options: &cli::Step) -> Result<u8, Failure> {
     let filter = filter(&options.filter)?;
-    let at = moment(options.at.as_deref())?;
-    let reading = Reading::open(&options.bundle.path)?;
+    let at = moment(options.at.as_deref(), options.bundle.tz.as_ref())?;
+    let reading = Reading::open(&options.bundle, false)?;
     let at = place(at, &reading.context)?;
     let mut keys: Box<dyn BufRead> = if options.bundle.path.as_os_str() == "-" {
         Box::new(BufReader::new(terminal().map_err(Failure::Keys)?))
@@ -42,6 +43,7 @@ pub(super) fn run(options: &cli::Step) -> Result<u8, Failure> {
     let mut stepper = Stepper {
         cursor: Cursor::new(reading.timeline),
         context: reading.context,
+        zone: options.bundle.tz.clone(),
         filter,
         text: options.filter.clone(),
         damaged: false,
@@ -73,6 +75,8 @@ enum Found {
 struct Stepper {
     cursor: Cursor<File>,
     context: Context,
+    /// That of moments without one, where it was named.
+    zone: Option<Zone>,
     filter: Filter,
     /// The filter as it was typed.
     text: String,
@@ -256,9 +260,8 @@ impl Stepper {
         if let Ok(number) = text.parse() {
             return self.go(Place::Event(number));
         }
-        let found = text
-            .parse::<Moment>()
-            .and_then(|moment| moment.resolve(&self.context));
+        let found =
+            Moment::parse_in(text, self.zone.as_ref()).and_then(|moment| moment.resolve(&self.context));
         match found {
             Ok(place) => self.go(place),
             Err(error) => self.print(&error.to_string()),

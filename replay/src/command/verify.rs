@@ -5,9 +5,7 @@ use crate::cli;
 use std::io::Write as _;
 use stillframe_format::reader::Bundle;
 use stillframe_format::verify::{Trouble, verify};
-use stillframe_replay::output::Output;
 use stillframe_replay::state::{Proof, cut_state};
-use stillframe_replay::value::rfc3339;
 use stillframe_replay::{escape, exit, open};
 
 pub(super) fn run(options: &cli::Verify) -> Result<u8, Failure> {
@@ -24,7 +22,7 @@ pub(super) fn run(options: &cli::Verify) -> Result<u8, Failure> {
     let (anchors, gaps) = Bundle::open(&file)
         .map(|bundle| (bundle.anchors().clone(), bundle.gaps().to_vec()))
         .unwrap_or_default();
-    let mut out = Output::stdout();
+    let mut out = options.bundle.paging.output();
     let mut code = exit::DONE;
     for finding in &report.findings {
         let (word, found) = match finding.trouble {
@@ -50,7 +48,7 @@ pub(super) fn run(options: &cli::Verify) -> Result<u8, Failure> {
             out,
             "valid up to slice {slice}, {}",
             match anchors.realtime(until) {
-                Some(realtime) => rfc3339(realtime),
+                Some(realtime) => options.bundle.zone(false).stamp(realtime),
                 None => format!("{} ns after boot", until.0),
             }
         )?,

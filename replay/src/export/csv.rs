@@ -5,8 +5,8 @@
 
 use super::Exported;
 use crate::field::{self, FieldError, FieldRef};
-use crate::filter::Filter;
-use crate::timeline::{Item, Range, Timeline};
+use crate::question::Scope;
+use crate::timeline::{Item, Timeline};
 use crate::value::Value;
 use crate::view::{Context, View};
 use std::io::{self, Read, Seek, Write};
@@ -25,7 +25,7 @@ pub fn fields(names: &str) -> Result<Vec<FieldRef>, FieldError> {
     names.split(',').map(|name| field::find(name.trim())).collect()
 }
 
-/// Writes a head line and a line for every event that the filter matches.
+/// Writes a head line and a line for every event of the scope.
 ///
 /// # Errors
 /// When the output fails.
@@ -33,7 +33,7 @@ pub fn write<R: Read + Seek>(
     timeline: &mut Timeline<R>,
     context: &Context,
     fields: &[FieldRef],
-    filter: &Filter,
+    scope: &Scope,
     out: &mut dyn Write,
 ) -> io::Result<Exported> {
     let mut exported = Exported::default();
@@ -46,9 +46,9 @@ pub fn write<R: Read + Seek>(
     }
     line.push_str("\r\n");
     out.write_all(line.as_bytes())?;
-    timeline.each(&Range::default(), |item| {
+    timeline.each(&scope.range, |item| {
         match item {
-            Item::Event(event) if filter.is_all() || filter.matches(event, context) => {
+            Item::Event(event) if scope.filter.is_all() || scope.filter.matches(event, context) => {
                 let view = View::new(event, context);
                 line.clear();
                 for (index, field) in fields.iter().enumerate() {

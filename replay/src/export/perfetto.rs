@@ -10,10 +10,10 @@
 
 use super::Exported;
 use crate::field::{block_operation, without_line_end};
-use crate::question::ends;
-use crate::timeline::{Damage, Item, Range, Timeline};
+use crate::question::{Scope, ends};
+use crate::timeline::{Damage, Item, Timeline};
 use crate::view::{Context, View};
-use crate::{call, escape, filter::Filter, journal, open, packet, render};
+use crate::{call, escape, journal, open, packet, render};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read, Seek, Write};
@@ -37,14 +37,14 @@ const TRACKS_MAX: usize = 1 << 12;
 /// The longest text of an argument, in characters.
 const TEXT_MAX: usize = 500;
 
-/// Writes the trace of all events that the filter matches.
+/// Writes the trace of all events of the scope.
 ///
 /// # Errors
 /// When the output fails.
 pub fn write<R: Read + Seek>(
     timeline: &mut Timeline<R>,
     context: &Context,
-    filter: &Filter,
+    scope: &Scope,
     out: &mut dyn Write,
 ) -> io::Result<Exported> {
     let mut exported = Exported::default();
@@ -67,9 +67,9 @@ pub fn write<R: Read + Seek>(
     ] {
         trace.group(group, name, order)?;
     }
-    timeline.each(&Range::default(), |item| {
+    timeline.each(&scope.range, |item| {
         match item {
-            Item::Event(event) if filter.is_all() || filter.matches(event, context) => {
+            Item::Event(event) if scope.filter.is_all() || scope.filter.matches(event, context) => {
                 trace.event(&View::new(event, context))?;
                 exported.items += 1;
             }
@@ -82,7 +82,8 @@ pub fn write<R: Read + Seek>(
         Ok::<_, io::Error>(ControlFlow::Continue(()))
     })?;
     let last = timeline.bundle().slices().len().checked_sub(1);
-    if filter.is_all()
+    if scope.filter.is_all()
+        && scope.is_open_ended()
         && let Some(Ok(slice)) = last.and_then(|index| timeline.slice(index))
     {
         for open in &slice.open {

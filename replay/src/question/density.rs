@@ -410,7 +410,10 @@ impl Density {
 }
 
 /// The moment of a place.
-fn place_time<R: Read + Seek>(timeline: &mut Timeline<R>, place: Option<Place>) -> Option<BootTime> {
+pub(crate) fn place_time<R: Read + Seek>(
+    timeline: &mut Timeline<R>,
+    place: Option<Place>,
+) -> Option<BootTime> {
     match place? {
         Place::Time(time) => Some(time),
         Place::Event(num) => {

@@ -544,7 +544,9 @@ impl Failures {
         )
     }
 
-    pub(super) fn rows(&self, with_noise: bool, number: usize) -> Vec<Value> {
+    /// The groups of each kind, at most `number` of each, for programs.
+    #[must_use]
+    pub fn rows(&self, with_noise: bool, number: usize) -> Vec<Value> {
         let mut rows = Vec::new();
         for kind in Kind::ALL {
             for group in self.of(kind, with_noise).into_iter().take(number) {

@@ -10,7 +10,7 @@ use super::slowest::{Class, calls};
 use super::tree::{Birth, Tree};
 use super::{Changes, Coverage, Failures, Key, Order, Ranking, Scope, Slowest, changes, scan, short};
 use crate::timeline::Timeline;
-use crate::value::{duration, rfc3339, size};
+use crate::value::{duration, size};
 use crate::view::{Context, View};
 use crate::{escape, render};
 use serde_json::{Map, Value, json};
@@ -90,9 +90,10 @@ impl Summary {
     fn outline<R: Read + Seek>(&mut self, timeline: &Timeline<R>, context: &Context) {
         let bundle = timeline.bundle();
         let header = bundle.header();
-        let moment = |time| match context.realtime(time) {
-            Some(realtime) => rfc3339(realtime),
-            None => render::mapped_time(time, context),
+        let moment = |time| {
+            context
+                .stamp(time)
+                .unwrap_or_else(|| render::mapped_time(time, context))
         };
         let targets: Vec<String> = header
             .targets
@@ -197,12 +198,37 @@ impl Summary {
         }
     }
 
-    /// The most telling findings, worst first.
-    fn findings(&self) -> Vec<String> {
-        let mut found = Vec::new();
+    /// The recording's facts: names and texts.
+    #[must_use]
+    pub fn header(&self) -> &[(String, String)] {
+        &self.header
+    }
+
+    /// Its processes.
+    #[must_use]
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// What failed.
+    #[must_use]
+    pub fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
+    /// What stands under "In short".
+    fn in_short(&self) -> Vec<String> {
+        let mut found = self.findings();
         if !self.coverage.is_whole() {
-            found.push("this page is incomplete: see Missing below".to_owned());
+            found.insert(0, "this page is incomplete: see Missing below".to_owned());
         }
+        found
+    }
+
+    /// The most telling findings, worst first.
+    #[must_use]
+    pub fn findings(&self) -> Vec<String> {
+        let mut found = Vec::new();
         for (kind, _) in self.failures.kinds(false) {
             let number = if kind == Kind::Call { 3 } else { 2 };
             let groups = self.failures.of(kind, false);
@@ -250,7 +276,7 @@ impl Summary {
             let _ = writeln!(out, "- {key}: {}", escape::line(text));
         }
         section(&mut out, "In short");
-        let findings = self.findings();
+        let findings = self.in_short();
         if findings.is_empty() {
             out.push_str("- nothing failed\n");
         }
@@ -312,7 +338,9 @@ impl Summary {
         out
     }
 
-    fn missing(&self, context: &Context) -> Vec<String> {
+    /// What the page does not know, and what was not captured.
+    #[must_use]
+    pub fn missing(&self, context: &Context) -> Vec<String> {
         let mut lines = self.coverage.lines(context);
         lines.extend(self.failed_sources.iter().cloned());
         // A command that ended leaves no snapshot of its end: that is one thing, not ten.
@@ -486,7 +514,7 @@ impl Summary {
             .collect();
         let parts = vec![
             ("recording", Value::Object(self.facts.clone())),
-            ("findings", json!(self.findings())),
+            ("findings", json!(self.in_short())),
             ("not_captured", missing.into()),
             ("failed_sources", json!(self.failed_sources)),
             ("errors", self.failures.rows(false, 2 * ROWS).into()),

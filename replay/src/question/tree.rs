@@ -55,7 +55,9 @@ impl Ending {
         self.status == 0 && self.signal == 0
     }
 
-    fn text(&self) -> String {
+    /// In a word: `exit 0`, `SIGKILL`.
+    #[must_use]
+    pub fn text(&self) -> String {
         match self.signal {
             0 => format!("exit {}", self.status),
             signal => {

@@ -1,6 +1,7 @@
 //! Everything that is known of one event, a field a line.
 
 use crate::field;
+use crate::value::Value;
 use crate::view::View;
 use std::fmt::Write as _;
 
@@ -14,7 +15,10 @@ pub fn details(view: &View<'_>) -> String {
     for field in field::all().filter(|field| field.json) {
         field.values(view, |name, value| {
             let name = crate::escape::line(name).into_owned();
-            let text = value.to_text();
+            let text = match value {
+                Value::Time(realtime) => view.context.zone.stamp(*realtime),
+                other => other.to_text(),
+            };
             let _ = match text.char_indices().nth(WIDTH) {
                 Some((end, _)) => {
                     let shown = text.get(..end).unwrap_or_default();

@@ -1,22 +1,23 @@
 //! One line an event.
 
 use crate::field::{block_action, block_operation, command_line, log_stream, without_line_end};
-use crate::value::{duration, rfc3339, size};
+use crate::value::{duration, size};
 use crate::view::{Context, View};
 use crate::{call, escape, journal, packet};
 use std::fmt::Write as _;
 use stillframe_format::event::{Block, Body, Loss, Process, ProcessChange, Task};
 use stillframe_format::{BootTime, Captured, abi};
 
-/// A moment for a reader: time of day where the bundle lies within one day, else date and time, UTC; without an
-/// anchor seconds of boottime.
+/// A moment for people, in their zone: time of day where the bundle lies within one day, else date and time; without
+/// an anchor seconds of boottime.
 #[must_use]
 pub fn mapped_time(time: BootTime, context: &Context) -> String {
     match context.realtime(time) {
         Some(realtime) => {
-            let text = rfc3339(realtime);
+            let text = context.zone.stamp(realtime);
             if context.is_one_day() {
-                text.get(11..).unwrap_or(&text).trim_end_matches('Z').to_owned()
+                // `14:03:07.123456789` of `2026-11-24T14:03:07.123456789+01:00`.
+                text.get(11..29).unwrap_or(&text).to_owned()
             } else {
                 text
             }

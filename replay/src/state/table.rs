@@ -182,17 +182,15 @@ fn process_row(process: &Process, depth: usize, context: &Context) -> Row {
         ([], Some(exe)) => exe.clone(),
         (argv, _) => argv.join(" "),
     };
-    let started = process
-        .started
-        .and_then(|time| context.realtime(time))
-        .map(rfc3339);
+    let started = process.started.and_then(|time| context.realtime(time));
+    let shown = started.map(|time| context.zone.stamp(time));
     let indent = "  ".repeat(depth.min(20));
     let cells = vec![
         process.pid.to_string(),
         or_unknown(process.ppid),
         or_unknown(process.ns_pid),
         escape::line(container(&process.container, context)).into_owned(),
-        or_unknown(started.as_deref().and_then(|time| time.get(..19))),
+        or_unknown(shown.as_deref().and_then(|time| time.get(..19))),
         process.threads.len().to_string(),
         escape::bytes(&process.comm).into_owned(),
         format!("{indent}{}", escape::line(&command)),
@@ -215,7 +213,7 @@ fn process_row(process: &Process, depth: usize, context: &Context) -> Row {
         object.insert("proc.args".to_owned(), json!(process.argv));
     }
     if let Some(started) = started {
-        object.insert("proc.started".to_owned(), started.into());
+        object.insert("proc.started".to_owned(), rfc3339(started).into());
     }
     object.insert("proc.threads".to_owned(), json!(process.threads));
     if !process.container.is_empty() {
