@@ -52,8 +52,7 @@ fn capture(arguments: &Arguments) -> Result<u8, Refusal> {
     if arguments.dry_run {
         return dry_run(arguments, &plan, &preflight);
     }
-    preflight::verdict(&preflight, plan.skip_missing)
-        .map_err(|error| Refusal::new(&error, error.exit_code()))?;
+    preflight::verdict(&plan, &preflight).map_err(|error| Refusal::new(&error, error.exit_code()))?;
     let output = Output::create(&plan.output).map_err(|error| Refusal::new(&error, error.exit_code()))?;
     let progress = Progress::new(plan.quiet);
     for warning in plan.warnings.iter().chain(&preflight.warnings) {

@@ -14,6 +14,7 @@ pub(crate) fn facts(plan: &Plan) -> Facts {
         host_pid_namespace: true,
         kernel_release: "6.12.0-1-amd64".to_owned(),
         btf: true,
+        ptrace_scope: 0,
         lockdown: Some("integrity".to_owned()),
         cgroup_mode: "v2".to_owned(),
         memory_cgroup: true,
