@@ -213,6 +213,26 @@ mod tests {
     }
 
     #[test]
+    fn a_command_goes_without_what_nobody_can_have_but_not_without_its_calls() {
+        let of = |line: &str| crate::plan::resolve(&crate::plan::tests::arguments(line)).unwrap();
+        let judged = |line: &str| {
+            let plan = of(line);
+            verdict(&plan, &Preflight::decide(&plan, nobody(&plan)))
+        };
+        assert_eq!(judged("-- sh"), Ok(()));
+        assert_eq!(judged("--no-syscalls -- sh"), Ok(()));
+        let names = |line: &str| match judged(line) {
+            Err(PreflightError::Missing(missing)) => missing.iter().map(|one| one.name).collect::<Vec<_>>(),
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(
+            names("--syscalls bpf -- sh"),
+            ["syscalls", "packets", "block", "kernel"]
+        );
+        assert!(names("--neighbours -- sh").contains(&"block"));
+    }
+
+    #[test]
     fn nothing_left_is_an_error_even_with_skip_missing() {
         let plan = plan_of(
             "web --skip-missing --no-metrics --no-journal --no-logs --no-events",

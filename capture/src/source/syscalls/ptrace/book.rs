@@ -345,7 +345,8 @@ impl Book {
             }
         };
         let args = [u64::from(code.cast_unsigned()), u64::from(is_last), 0];
-        self.change(wire::TYPE_EXIT, time, tid, &identity, args);
+        // After its last call: of two streams with one time, this one would come first.
+        self.change(wire::TYPE_EXIT, time + 1, tid, &identity, args);
     }
 
     /// A thread has been reaped: its number may be used again. One whose end was not seen has it now.
