@@ -93,6 +93,11 @@ impl Book {
         self.threads.contains_key(&tid)
     }
 
+    /// Whether there is one thread at most.
+    pub(super) fn is_lonely(&self) -> bool {
+        self.threads.len() <= 1
+    }
+
     /// Whether any thread of the process is traced and alive.
     pub(super) fn has_process(&self, tgid: u32) -> bool {
         self.alive.contains_key(&tgid)

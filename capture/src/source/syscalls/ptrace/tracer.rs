@@ -166,6 +166,8 @@ impl Tracer {
                     std::thread::sleep(TICK);
                 }
                 Waited::Nothing => {}
+                // One alone stands still: there is nothing to collect.
+                Waited::Stopped { .. } if self.shared.book().is_lonely() => {}
                 _ => {
                     while halts.len() < COLLECT
                         && !matches!(self.wait(false, &mut halts)?, Waited::Nothing | Waited::Nobody)
@@ -224,7 +226,7 @@ impl Tracer {
     }
 
     fn handle(&mut self, halt: Halt) {
-        let Halt { tid, signal, event } = halt;
+        let Halt { tid, event, .. } = halt;
         self.shared.stops.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::clone(&self.shared);
         let mut book = shared.book();
@@ -235,36 +237,27 @@ impl Tracer {
             return;
         }
         let time = boottime();
-        // Of a thread that is killed meanwhile every request fails; its end will be told.
-        let done = match (event, signal) {
-            (EVENT_FORK | EVENT_VFORK | EVENT_CLONE, _) => {
-                if let Some(child) = message(tid) {
-                    let tgid = if event == EVENT_FORK {
-                        child
-                    } else {
-                        tracees::tgid(child).unwrap_or(child)
-                    };
-                    book.forked(tid, child, tgid, time);
-                    let resumed = trace::resume(tid, 0);
-                    if let Some((_, early)) = self.early.remove(&child) {
-                        self.proceed(book, early, boottime());
-                    }
-                    resumed
-                } else {
-                    trace::resume(tid, 0)
-                }
-            }
-            _ => return self.proceed(book, halt, time),
-        };
-        // See above.
-        let _ = done;
+        let is_birth = matches!(event, EVENT_FORK | EVENT_VFORK | EVENT_CLONE);
+        let child = is_birth.then(|| message(tid)).flatten();
+        if let Some(child) = child.filter(|child| !book.knows(*child)) {
+            let tgid = if event == EVENT_FORK {
+                child
+            } else {
+                tracees::tgid(child).unwrap_or(child)
+            };
+            book.forked(tid, child, tgid, time);
+        }
+        self.proceed(book, halt, time);
+        if let Some((_, early)) = child.and_then(|child| self.early.remove(&child)) {
+            self.proceed(book, early, boottime());
+        }
     }
 
     /// Handles a stop of a thread that is known, and lets it go on.
     fn proceed(&mut self, book: &mut Book, halt: Halt, time: u64) {
         let Halt { tid, signal, event } = halt;
         let memory = Tracee(tid);
-        let done = match (event, signal) {
+        let resumed = match (event, signal) {
             (EVENT_EXEC, _) => {
                 let former = message(tid).unwrap_or(tid);
                 let (argv, fate) = arguments(tid);
@@ -329,8 +322,8 @@ impl Tracer {
             }
             _ => trace::resume(tid, 0),
         };
-        // A thread that was killed meanwhile does not stand still any more; its end will be told.
-        let _ = done;
+        // Of a thread that was killed meanwhile every request fails; its end will be told.
+        let _ = resumed;
     }
 
     fn moment(&mut self, book: &Book, tid: u32) -> Option<Moment> {
@@ -434,5 +427,92 @@ fn arguments(tid: u32) -> (Vec<u8>, Fate) {
     } else {
         let length = found.len() as u64 + rest;
         (found, Fate::Truncated(length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::syscalls::decode::Decoder;
+    use crate::source::syscalls::ptrace::record::records;
+    use crate::target::resolve;
+    use std::process::Command;
+    use std::sync::mpsc::channel;
+    use stillframe_format::Body;
+    use stillframe_format::abi;
+
+    fn state(pid: u32) -> Option<char> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.chars().next()
+    }
+
+    /// Traces a small program to its end: names and results of its calls, and how many events of its process.
+    fn traced(has_info: bool) -> (Vec<(&'static str, i64, u8)>, usize) {
+        let child = Command::new("sh")
+            .args(["-c", "kill -STOP $$; exec cat /proc/version /nonexistent"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let pid = child.id();
+        while state(pid) != Some('T') {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let shared = Arc::new(Shared {
+            book: Mutex::new(Book::new(64)),
+            ring: Ring::new(1 << 20),
+            stop: Stop::default(),
+            signals: AtomicU64::new(0),
+            stops: AtomicU64::new(0),
+        });
+        let end = TracedEnd::default();
+        let target = resolve::command("sh", pid).unwrap();
+        let of_tracer = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || {
+            let (_requests, asked) = channel();
+            let (mut tracer, notes) =
+                Tracer::new(of_tracer, asked, &[target], Some((pid, end.clone()))).unwrap();
+            assert_eq!(notes, [""; 0]);
+            tracer.has_info = has_info;
+            nix::sys::signal::kill(super::pid(pid).unwrap(), nix::sys::signal::Signal::SIGCONT).unwrap();
+            tracer.run().unwrap();
+        });
+        while fs::exists(format!("/proc/{pid}")).unwrap() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        shared.stop.set();
+        thread.join().unwrap();
+        let mut decoder = Decoder::default();
+        decoder.set_targets(shared.book().ids());
+        while let Some(chunk) = shared.ring.take(Duration::ZERO) {
+            for record in records(&chunk) {
+                decoder.push(record).unwrap();
+            }
+        }
+        let (batch, events) = decoder.take();
+        let calls = batch
+            .rows
+            .iter()
+            .map(|row| (abi::lookup(row.abi, row.number).unwrap().name, row.ret, row.flags))
+            // It returns the process's number.
+            .filter(|(name, ..)| *name != "set_tid_address")
+            // Addresses are others each time.
+            .map(|(name, ret, flags)| (name, if ret > 1 << 20 { 1 } else { ret }, flags))
+            .collect();
+        assert!(events.iter().all(|event| matches!(event.body, Body::Process(_))));
+        (calls, events.len())
+    }
+
+    #[test]
+    fn a_program_is_traced_to_its_end_with_and_without_the_kernels_help() {
+        let (calls, events) = traced(true);
+        assert_eq!(events, 2, "a program and an exit");
+        let has = |name, ret, flags| calls.contains(&(name, ret, flags));
+        assert!(has("execve", 0, 0) && has("openat", -2, 0), "{calls:?}");
+        assert_eq!(
+            calls.last(),
+            Some(&("exit_group", 0, stillframe_format::batch::ROW_NEVER_RETURNED))
+        );
+        assert_eq!(traced(false), (calls, events), "by registers");
     }
 }
