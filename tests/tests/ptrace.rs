@@ -171,8 +171,10 @@ fn every_victim_has_the_same_calls_by_ptrace_and_by_bpf() -> Result<()> {
 #[test]
 #[ignore = "root"]
 fn pipes_and_deaths_inside_a_call_are_the_same_by_ptrace_and_by_bpf() -> Result<()> {
-    let script =
-        "sleep 100 & sleep 0.2; kill -9 $!; wait $!; cat /etc/hostname | wc -c; timeout 0.2 sleep 9; exit 7";
+    let script = r#"sleep 100 & sleep 0.2; kill -9 $!; wait $!; cat /etc/hostname | wc -c; timeout 0.2 sleep 9
+        /usr/bin/python3 -c 'import threading, subprocess
+for _ in range(9): threading.Thread(target=lambda: subprocess.run(["true"])).start()'
+        tar cf - /etc/passwd /etc/group 2> /dev/null | gzip | gzip -d | tar tf - > /dev/null; exit 7"#;
     let (bundle, _) = expect_equal(tempfile::tempdir()?, &["sh", "-c", script])?;
     ensure!(
         bundle.count("evt.type=procexit and proc.exit.signal=9 and proc.name=sleep")? == 1,
