@@ -10,7 +10,6 @@
 use crate::engine::Secrets;
 use sha2::{Digest as _, Sha256};
 use std::ffi::OsString;
-use std::io::Read as _;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, OnceLock};
@@ -104,20 +103,13 @@ pub(crate) fn redactions() -> Vec<Redaction> {
     out
 }
 
+/// From the kernel's random numbers (`getrandom`), 122 bits of each UUID.
 fn random() -> [u8; 32] {
-    let mut key = [0; 32];
-    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut key));
-    if read.is_err() {
-        // A host without it has no /dev at all. The addresses that the kernel chose are not nothing, and a tag that
-        // can be guessed is better than the secret.
-        let place = std::ptr::from_ref(&key).addr();
-        let mut hash = Sha256::new();
-        hash.update(place.to_ne_bytes());
-        hash.update(std::process::id().to_ne_bytes());
-        hash.update(format!("{:?}", std::time::SystemTime::now()));
-        key = hash.finalize().into();
+    let mut hash = Sha256::new();
+    for _ in 0..3 {
+        hash.update(uuid::Uuid::new_v4());
     }
-    key
+    hash.finalize().into()
 }
 
 /// HMAC-SHA-256 (RFC 2104) with a key shorter than a block.

@@ -95,9 +95,16 @@ fn inspect_is_the_engines_reply_but_for_the_masked_values() {
     let original: serde_json::Value = serde_json::from_slice(kept[0].bytes.as_ref().unwrap()).unwrap();
     for pointer in &masked[0].masked {
         let entry = value.pointer_mut(pointer).unwrap();
-        let name = entry.as_str().unwrap().strip_suffix("***").unwrap().to_owned();
+        // NAME=<secret:LENGTH:TAG>
         let was = original.pointer(pointer).unwrap();
-        assert!(was.as_str().unwrap().starts_with(&name));
+        let (name, tag) = entry.as_str().unwrap().split_once("=<secret:").unwrap();
+        let (length, tag) = tag.strip_suffix('>').unwrap().split_once(':').unwrap();
+        let (was_name, value) = was.as_str().unwrap().split_once('=').unwrap();
+        assert_eq!((name, length), (was_name, value.len().to_string().as_str()));
+        assert!(
+            tag.len() >= 16 && tag.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "{tag}"
+        );
         *entry = was.clone();
     }
     assert_eq!(value, original, "nothing else changed");

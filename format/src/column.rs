@@ -9,13 +9,16 @@
 //! | `fixed` | an RFC 8746 typed array: tag 64 (u8), 69 (u16), 70 (u32) or 71 (u64), little endian |
 //! | `varint` | a byte string of LEB128 integers |
 //! | `delta` | the same, of zigzag-coded wrapping differences to the row before (the first to 0) |
+//! | `dict` | an array `[values, index, others]`: for each row the number of a value, or 255: the next of the others |
 //! | `bytes` | an array `[lengths, content]`: a nested integer column and a byte string with all rows end to end |
 
+mod dictionary;
 pub mod view;
 
 use crate::error::ReadError;
 use crate::layout::ROWS_MAX;
 use ciborium::Value;
+use dictionary::Dictionary;
 
 /// Signed to unsigned, small magnitudes to small numbers.
 #[must_use]
@@ -29,7 +32,8 @@ pub fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 
-/// How a writer lays an integer column out, unless all rows are equal (then it is `const`).
+/// How a writer lays an integer column out, unless all rows are equal (then it is `const`), or a few values are so
+/// frequent that a dictionary is smaller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// Fixed width, the narrowest that holds the largest value.
@@ -50,8 +54,17 @@ pub fn encode(values: &[u64], layout: Layout) -> Value {
         return column("const", Value::Integer(first.into()));
     }
     match layout {
-        Layout::Fixed => column("fixed", fixed(values)),
+        Layout::Fixed => {
+            let width = width(values);
+            let dictionary = (width > 1)
+                .then(|| dictionary::encode(values, FIXED_SHARE))
+                .flatten();
+            dictionary.unwrap_or_else(|| column("fixed", fixed(values, width)))
+        }
         Layout::Varint => {
+            if let Some(column) = dictionary::encode(values, VARINT_SHARE) {
+                return column;
+            }
             let mut out = Vec::with_capacity(values.len().saturating_mul(2));
             for &value in values {
                 push_varint(&mut out, value);
@@ -98,14 +111,23 @@ fn column(encoding: &str, content: Value) -> Value {
     ])
 }
 
-fn fixed(values: &[u64]) -> Value {
+/// Percent of the rows that have to be in a dictionary for it to be smaller: of a layout with a fixed width, and of
+/// integers which have mostly two bytes.
+const FIXED_SHARE: usize = 60;
+const VARINT_SHARE: usize = 35;
+
+/// The narrowest width in bytes that holds all values.
+fn width(values: &[u64]) -> usize {
     let all = values.iter().fold(0u64, |all, &value| all | value);
-    let width = match all {
+    match all {
         0..=0xff => 1,
         0x100..=0xffff => 2,
         0x1_0000..=0xffff_ffff => 4,
         _ => 8,
-    };
+    }
+}
+
+fn fixed(values: &[u64], width: usize) -> Value {
     let mut out = Vec::with_capacity(values.len().saturating_mul(width));
     for &value in values {
         let bytes = value.to_le_bytes();
@@ -189,6 +211,12 @@ pub fn decode(what: &str, column: &Value, rows: usize) -> Result<Vec<u64>, ReadE
             } else {
                 Err(bad("more integers than rows"))
             }
+        }
+        ("dict", content) => {
+            let found = Dictionary::new(what, content, rows)?;
+            let mut values = Vec::with_capacity(rows);
+            found.each(|value| values.push(value));
+            Ok(values)
         }
         (encoding, _) => Err(bad(&format!(
             "encoding {encoding:?} is unknown or its content is of another type"

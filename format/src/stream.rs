@@ -1,7 +1,7 @@
 //! The streams' segments: events to columns and back (`docs/format.md`, "Streams").
 //!
 //! A stream of a slice is a segment `<stream>.cbor` with one row for each event in table `events`, whose columns
-//! `time` and `late` every stream has. Where a standard format exists, the content lies beside it in a raw member
+//! `time` (of calls `gap`, from which it follows) and `late` every stream has. Where a standard format exists, the content lies beside it in a raw member
 //! (`journal.export`, `kernel.txt`, `engine.jsonl`, `packets.<n>.pcapng`), and column `len` says how many bytes of it
 //! each event takes.
 
@@ -82,17 +82,20 @@ pub fn decode(stream: Stream, folder: &str, members: &[Entry<'_>]) -> Result<Vec
             .map(|member| member.content)
     };
     let bodies = match stream {
-        Stream::Clock | Stream::Loss => mark::decode(stream, &name, events)?,
-        Stream::Process => process::decode(&name, &segment, events)?,
-        Stream::Syscall => syscall::decode(&name, &segment)?,
-        Stream::Packet => packet::decode(&name, &segment, events, raw)?,
-        Stream::Block => block::decode(&name, &segment, events)?,
+        Stream::Syscall => None,
+        Stream::Clock | Stream::Loss => Some(mark::decode(stream, &name, events)?),
+        Stream::Process => Some(process::decode(&name, &segment, events)?),
+        Stream::Packet => Some(packet::decode(&name, &segment, events, raw)?),
+        Stream::Block => Some(block::decode(&name, &segment, events)?),
         Stream::Journal | Stream::Kernel | Stream::Engine | Stream::Log => {
-            text::decode(stream, &name, &segment, events, raw)?
+            Some(text::decode(stream, &name, &segment, events, raw)?)
         }
-        Stream::Metrics => metrics::decode(&name, &segment, events)?,
+        Stream::Metrics => Some(metrics::decode(&name, &segment, events)?),
     };
-    let times = events.integers("time")?;
+    let (bodies, times) = match bodies {
+        Some(bodies) => (bodies, events.integers("time")?),
+        None => syscall::decode(&name, &segment)?,
+    };
     let late = events.bounded("late", 1)?;
     if bodies.len() != times.len() {
         return Err(ReadError::damaged(

@@ -23,7 +23,7 @@ use stillframe_format::cut::{Cut, cut};
 use stillframe_format::digest::EventDigest;
 use stillframe_format::event::{Body, ClockStep, Draft, Stream};
 use stillframe_format::header::{End, Tool};
-use stillframe_format::reader::Bundle;
+use stillframe_format::reader::{Bundle, Streams};
 use stillframe_format::salvage::salvage;
 use stillframe_format::slice::{SliceContent, runs, seal};
 use stillframe_format::state::State;
@@ -153,7 +153,14 @@ fn golden_bundles_hold_what_they_are_named_for() {
     let names: Vec<&str> = good.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names,
-        ["cut", "cut-off", "late-and-clock-steps", "salvaged", "streams"]
+        [
+            "cut",
+            "cut-off",
+            "dictionaries",
+            "late-and-clock-steps",
+            "salvaged",
+            "streams"
+        ]
     );
     let opened = |name: &str| {
         let (_, bytes) = good.iter().find(|(found, _)| found == name).unwrap();
@@ -169,6 +176,11 @@ fn golden_bundles_hold_what_they_are_named_for() {
     assert!(opened("cut").first_event() > 1);
     assert!(opened("salvaged").slices().iter().any(|slice| slice.missing > 0));
     assert!(!opened("cut-off").condition().is_complete());
+    let mut dictionaries = opened("dictionaries");
+    let bytes = dictionaries.slice_bytes(0).unwrap();
+    let part = bytes.open(Streams::default().with(Stream::Syscall)).unwrap();
+    let content = part.member("syscall.cbor").unwrap().unwrap();
+    assert!(content.windows(5).filter(|word| *word == b"\x64dict").count() >= 3);
     let mut late = opened("late-and-clock-steps");
     let events = late.slice(1).unwrap().events;
     assert!(events.iter().any(|event| event.late) && events.iter().any(|event| !event.late));
@@ -180,6 +192,28 @@ fn tool() -> Tool {
         version: "1".into(),
         sha256: String::new(),
     }
+}
+
+/// Calls with few durations, and few addresses, and some others.
+fn dictionaries() -> Vec<u8> {
+    let mut writer = Writer::begin(Vec::new(), &header(), 3).unwrap();
+    writer.start(Vec::new(), BootTime(1_000)).unwrap();
+    let mut syscalls = calls(1_000_000, 1_500);
+    for (n, row) in (0u64..).zip(&mut syscalls.rows) {
+        row.duration = if n % 11 == 0 { n * 1_000 } else { 400 + n % 40 * 10 };
+        row.args[1] = 0x7fff_0000_0000 + n % 20 * 64;
+    }
+    let mut content = SliceContent {
+        syscalls,
+        anchors: vec![anchor(1_000_000)],
+        from: BootTime(1_000),
+        to: BootTime(2_000_000),
+        ..SliceContent::default()
+    };
+    content.sort();
+    let sealed = seal(1, &content, &runs(&content), &Names::default(), None).unwrap();
+    writer.slice(sealed).unwrap();
+    writer.finish(Vec::new(), End::default()).unwrap()
 }
 
 /// Two slices; the second holds events from before its time, and both a step of the wall clock.
@@ -235,6 +269,7 @@ fn regenerate() {
     let (salvaged, _) = salvage(Cursor::new(bent(within(1))), &tool(), Vec::new()).unwrap();
     for (name, bytes) in [
         ("streams", bundle(1, 12)),
+        ("dictionaries", dictionaries()),
         ("late-and-clock-steps", late()),
         ("cut-off", small[..within(2)].to_vec()),
         ("cut", cut),

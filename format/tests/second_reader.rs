@@ -452,12 +452,12 @@ fn expected(event: &Event, anchors: &Anchors) -> Value {
                 put("change", "exit".into());
                 put("exit_status", (*status).into());
                 let (key, value) = match signal {
-                    0 => ("exit.status", status),
-                    _ => ("exit.signal", signal),
+                    0 => ("proc.exit.status", status),
+                    _ => ("proc.exit.signal", signal),
                 };
                 put(key, (*value).into());
-                put("exit.core", (*core).into());
-                put("exit.last", (*last).into());
+                put("proc.exit.core", (*core).into());
+                put("proc.exit.last", (*last).into());
             }
         },
         Body::Syscall(call) => {

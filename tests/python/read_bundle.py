@@ -235,6 +235,8 @@ def integer_column(column, rows):
         width, letter = {64: (1, "B"), 69: (2, "H"), 70: (4, "I"), 71: (8, "Q")}[content.tag]
         want(len(content.value) == rows * width, "a typed array of another length")
         return list(struct.unpack("<%d%s" % (rows, letter), content.value))
+    if encoding == "dict":
+        return dictionary(content, rows)
     want(encoding in ("varint", "delta") and isinstance(content, bytes), "an unknown encoding")
     values = leb128(content, rows)
     if encoding == "delta":
@@ -242,6 +244,17 @@ def integer_column(column, rows):
         for row, value in enumerate(values):
             before = values[row] = before + unzigzag(value) & MASK
     return values
+
+
+def dictionary(content, rows):
+    want(isinstance(content, list) and len(content) == 3, "not a dictionary")
+    want(all(isinstance(part, bytes) for part in content), "not a dictionary")
+    table, index, others = content
+    values = leb128(table, sum(byte < 0x80 for byte in table))
+    want(len(values) <= 255, "a dictionary of more than 255 values")
+    want(len(index) == rows, "a dictionary of another length")
+    others = iter(leb128(others, index.count(255)))
+    return [next(others) if number == 255 else row(values, number) for number in index]
 
 
 def bytes_column(column, rows):
@@ -418,8 +431,8 @@ def process(segment, table, raw):
             want(first < 256, "an exit status over 255")
             signal = second & 0xFF
             event["exit_status"] = first
-            event.update({"exit.signal": signal} if signal else {"exit.status": first})
-            event["exit.core"], event["exit.last"] = bool(second >> 8 & 1), bool(second >> 9 & 1)
+            event.update({"proc.exit.signal": signal} if signal else {"proc.exit.status": first})
+            event["proc.exit.core"], event["proc.exit.last"] = bool(second >> 8 & 1), bool(second >> 9 & 1)
             values = struct.pack("<BBBBB", 2, first, signal, second >> 8 & 1, second >> 9 & 1)
         event[DIGEST] = task_bytes(threads[task]) + values
         found.append(event)
@@ -647,6 +660,16 @@ READERS = {
 }
 
 
+def call_times(table):
+    """Times of the returns of calls: each from the one before it of the same thread."""
+    times, of_task = [], {}
+    for gap, duration, task in zip(table.signed("gap"), table.ints("duration"), table.ints("task")):
+        before = of_task.get(task, times[-1] if times else 0)
+        of_task[task] = before + gap + duration & MASK
+        times.append(of_task[task])
+    return times
+
+
 def read_stream(stream, folder, found):
     """The events of a stream, from the members in `found`."""
     name = "%s%s.cbor" % (folder, stream)
@@ -665,7 +688,8 @@ def read_stream(stream, folder, found):
     except Damaged as error:
         raise Damaged("%s: %s" % (name, error)) from error
     events = []
-    for time, late, body in zip(table.ints("time"), table.ints("late", 1), bodies):
+    times = call_times(table) if stream == "syscall" else table.ints("time")
+    for time, late, body in zip(times, table.ints("late", 1), bodies):
         event = {"evt.boottime": time, "evt.stream": stream, **body}
         if late:
             event["evt.late"] = True

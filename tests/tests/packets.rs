@@ -76,7 +76,7 @@ fn loopback_is_recorded_once_with_direction_and_ports() -> Result<()> {
     container.exec(&[
         "sh",
         "-c",
-        "nc -l -p 4711 -e cat & sleep 0.3; echo over-loopback | nc -w 1 127.0.0.1 4711; true",
+        "nc -l -p 4711 -e cat & until grep -q ':1267 .* 0A ' /proc/net/tcp /proc/net/tcp6; do sleep 0.05; done; echo over-loopback | nc -w 1 127.0.0.1 4711; true",
     ])?;
     let bundle = recording.stop()?;
     let syn = bundle.events("evt.type=packet and tcp.dstport=4711 and tcp.flags.syn=true")?;
@@ -106,7 +106,7 @@ fn snaplen_cuts_packets_and_says_how_long_they_were() -> Result<()> {
     container.exec(&[
         "sh",
         "-c",
-        "nc -l -p 4711 > /dev/null & sleep 0.3; head -c 5000 /dev/zero | nc -w 1 127.0.0.1 4711; true",
+        "nc -l -p 4711 > /dev/null & until grep -q ':1267 .* 0A ' /proc/net/tcp /proc/net/tcp6; do sleep 0.05; done; head -c 5000 /dev/zero | nc -w 1 127.0.0.1 4711; wait",
     ])?;
     let bundle = recording.stop()?;
     ensure!(

@@ -11,7 +11,7 @@ fn busy() -> Result<Bundle> {
     container.exec(&[
         "sh",
         "-c",
-        "nc -l -p 4711 -e cat & sleep 0.3; echo hello | nc -w 1 127.0.0.1 4711; true",
+        "nc -l -p 4711 -e cat & until grep -q ':1267 .* 0A ' /proc/net/tcp /proc/net/tcp6; do sleep 0.05; done; echo hello | nc -w 1 127.0.0.1 4711; true",
     ])?;
     container.exec(&["find", "/etc"])?;
     std::thread::sleep(Duration::from_secs(2));

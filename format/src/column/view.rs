@@ -2,6 +2,7 @@
 //!
 //! A view checks the same things as decoding all of the column does, so a column that one refuses the other refuses.
 
+use super::dictionary::{Dictionary, OTHER};
 use super::{little_endian, parts, take_varint, unzigzag};
 use crate::error::ReadError;
 use crate::layout::ROWS_MAX;
@@ -24,6 +25,8 @@ enum Form<'a> {
     Eight(&'a [[u8; 8]]),
     /// What has no fixed width has no rows that could be found without reading all: decoded when it is asked for.
     Varint(&'a [u8], bool, OnceCell<Vec<u64>>),
+    /// Of rows that are not in the dictionary the same is true.
+    Dictionary(Dictionary<'a>, OnceCell<Vec<u64>>),
 }
 
 fn decoded<'d>(bytes: &[u8], rows: usize, is_delta: bool, cell: &'d OnceCell<Vec<u64>>) -> &'d [u64] {
@@ -32,7 +35,7 @@ fn decoded<'d>(bytes: &[u8], rows: usize, is_delta: bool, cell: &'d OnceCell<Vec
 }
 
 /// Whether bytes are exactly `rows` LEB128 integers of at most 64 bits, found out without decoding them.
-fn are_varints(bytes: &[u8], rows: usize) -> bool {
+pub(super) fn are_varints(bytes: &[u8], rows: usize) -> bool {
     let ends = bytes.iter().filter(|byte| **byte < 0x80).count();
     if ends != rows || bytes.last().is_some_and(|last| *last >= 0x80) {
         return false;
@@ -97,6 +100,7 @@ pub fn integers<'a>(what: &str, column: &'a Value, rows: usize) -> Result<Intege
         (encoding @ ("varint" | "delta"), Value::Bytes(bytes)) if are_varints(bytes, rows) => {
             Form::Varint(bytes, encoding == "delta", OnceCell::new())
         }
+        ("dict", content) => Form::Dictionary(Dictionary::new(what, content, rows)?, OnceCell::new()),
         // Whatever is wrong with it, decoding says it.
         _ => {
             super::decode(what, column, rows)?;
@@ -139,6 +143,18 @@ impl Integers<'_> {
                 let values = decoded(bytes, self.rows, *is_delta, cell);
                 values.get(row).copied().unwrap_or(0)
             }
+            Form::Dictionary(found, cell) => match found.index.get(row) {
+                None => 0,
+                Some(&OTHER) => {
+                    let all = cell.get_or_init(|| {
+                        let mut all = Vec::with_capacity(self.rows);
+                        found.each(|value| all.push(value));
+                        all
+                    });
+                    all.get(row).copied().unwrap_or(0)
+                }
+                Some(&number) => found.values.get(usize::from(number)).copied().unwrap_or(0),
+            },
         }
     }
 
@@ -167,6 +183,7 @@ impl Integers<'_> {
                 let values = decoded(bytes, self.rows, *is_delta, cell);
                 values.iter().for_each(|value| take(*value));
             }
+            Form::Dictionary(found, _) => found.each(take),
         }
     }
 
@@ -179,6 +196,7 @@ impl Integers<'_> {
         match &self.form {
             Form::Const(value) => *value,
             Form::One(bytes) => bytes.iter().max().map_or(0, |byte| u64::from(*byte)),
+            Form::Dictionary(found, _) => found.max(),
             _ => {
                 let mut max = 0;
                 self.each(|value| max = value.max(max));

@@ -250,6 +250,9 @@ impl SlicePart {
         let Some(segment) = self.segment(stream)? else {
             return Ok(Vec::new());
         };
+        if stream == Stream::Syscall {
+            return Ok(self.calls(&segment)?.times().to_vec());
+        }
         let times = segment.table("events")?.integers("time")?;
         self.check_count(stream, times.len())?;
         Ok(times)

@@ -138,7 +138,7 @@ impl<'c, 'a> Walk<'c, 'a> {
     }
 
     fn time(&self) -> BootTime {
-        BootTime(self.calls.map_or(0, |calls| calls.time.get(self.at)))
+        BootTime(self.calls.map_or(0, |calls| calls.time(self.at)))
     }
 
     fn changes(&self, abi: Abi, number: u64) -> bool {

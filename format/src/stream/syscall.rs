@@ -1,7 +1,7 @@
 //! Segment `syscall.cbor`: tables `events`, `tasks`, `captures`, `descriptors`.
 
 use super::dictionary::{decode_tasks, tasks};
-use super::{Part, events, lookup, wide};
+use super::{Part, lookup, wide};
 use crate::batch::{CaptureStatus, ROW_ENTRY_UNSEEN, ROW_NEVER_RETURNED, SyscallBatch};
 use crate::column::view::{Bytes, Integers};
 use crate::column::{Layout, unzigzag, zigzag};
@@ -36,8 +36,10 @@ pub fn encode(batch: &SyscallBatch, names: &Names, floor: BootTime) -> Result<Ve
     }
     let gather =
         |value: &dyn Fn(&crate::batch::SyscallRow) -> u64| rows.iter().map(value).collect::<Vec<u64>>();
-    let times = gather(&|row| row.time);
-    let mut table = events(&times, floor)
+    let late = gather(&|row| u64::from(row.time < floor.0));
+    let mut table = TableBuilder::new(rows.len())
+        .integers("gap", &gaps(rows), Layout::Varint)
+        .integers("late", &late, Layout::Fixed)
         .integers("duration", &gather(&|row| row.duration), Layout::Varint)
         .integers("number", &gather(&|row| u64::from(row.number)), Layout::Fixed)
         .integers("abi", &gather(&|row| u64::from(row.abi as u8)), Layout::Fixed)
@@ -68,6 +70,51 @@ pub fn encode(batch: &SyscallBatch, names: &Names, floor: BootTime) -> Result<Ve
         .table("descriptors", descriptors(&names.names));
     let name = super::segment_name(Stream::Syscall);
     Ok(vec![(name.clone(), segment.encode(&name)?)])
+}
+
+/// From each call's entry back to the return before it of the same thread: what a program does between its calls varies
+/// less than the time from one return to the next, which has the call's own duration in it once more.
+fn gaps(rows: &[crate::batch::SyscallRow]) -> Vec<u64> {
+    let mut clock = Returns::default();
+    rows.iter()
+        .map(|row| {
+            let since = clock.before(u64::from(row.task));
+            clock.returned(u64::from(row.task), row.time);
+            let gap = row.time.wrapping_sub(row.duration).wrapping_sub(since);
+            zigzag(gap.cast_signed())
+        })
+        .collect()
+}
+
+/// The latest return of each thread, while rows are gone over in their order.
+#[derive(Default)]
+struct Returns {
+    of_task: Vec<Option<u64>>,
+    last: u64,
+}
+
+impl Returns {
+    /// Of a thread; of the row before, where the thread has not returned yet; 0 before the first row.
+    #[inline]
+    fn before(&self, task: u64) -> u64 {
+        let of_task = usize::try_from(task)
+            .ok()
+            .and_then(|task| *self.of_task.get(task)?);
+        of_task.unwrap_or(self.last)
+    }
+
+    #[inline]
+    fn returned(&mut self, task: u64, time: u64) {
+        self.last = time;
+        // Indices are checked against the table of tasks, whose rows are limited.
+        let Ok(task) = usize::try_from(task) else { return };
+        if self.of_task.len() <= task {
+            self.of_task.resize(task + 1, None);
+        }
+        if let Some(before) = self.of_task.get_mut(task) {
+            *before = Some(time);
+        }
+    }
 }
 
 /// The captures of the rows, in the order of the rows: how many belong to a row is in the row.
@@ -121,22 +168,25 @@ fn descriptors(names: &[Arc<DescriptorName>]) -> TableBuilder {
         .bytes("name", names.iter().map(|name| name.name.as_slice()))
 }
 
-pub(super) fn decode(what: &str, segment: &Segment) -> Result<Vec<Body>, ReadError> {
+/// The calls and the times of their returns.
+pub(super) fn decode(what: &str, segment: &Segment) -> Result<(Vec<Body>, Vec<u64>), ReadError> {
     let calls = SyscallColumns::new(what, segment)?;
-    (0..calls.rows())
+    let bodies: Result<Vec<Body>, ReadError> = (0..calls.rows())
         .map(|row| {
             calls
                 .body(row)
                 .ok_or_else(|| ReadError::damaged(what, "a row that is not there"))
         })
-        .collect()
+        .collect();
+    Ok((bodies?, calls.times().to_vec()))
 }
 
 /// The calls of a slice as columns, every one checked. A call is put together when it is asked for.
 #[derive(Debug)]
 pub struct SyscallColumns<'a> {
-    /// Times of the returns.
-    pub time: Integers<'a>,
+    gap: Integers<'a>,
+    /// Made when the first is asked for.
+    times: OnceCell<Vec<u64>>,
     /// Whether it arrived late: 0 or 1.
     pub late: Integers<'a>,
     duration: Integers<'a>,
@@ -238,7 +288,8 @@ impl<'a> SyscallColumns<'a> {
         }
         let [arg0, arg1, arg2, arg3, arg4, arg5] = ARGS.map(|name| events.view(name, u64::MAX));
         let found = Self {
-            time: events.view("time", u64::MAX)?,
+            gap: events.view("gap", u64::MAX)?,
+            times: OnceCell::new(),
             late: events.view("late", 1)?,
             duration: events.view("duration", u64::MAX)?,
             number: events.view("number", u64::from(u32::MAX))?,
@@ -279,7 +330,30 @@ impl<'a> SyscallColumns<'a> {
     /// Number of calls.
     #[must_use]
     pub fn rows(&self) -> usize {
-        self.time.len()
+        self.gap.len()
+    }
+
+    /// Times of the returns, in nanoseconds of boottime.
+    #[must_use]
+    pub fn times(&self) -> &[u64] {
+        self.times.get_or_init(|| {
+            let mut clock = Returns::default();
+            let time = |row| {
+                let task = self.task.get(row);
+                let gap = unzigzag(self.gap.get(row)).cast_unsigned();
+                let entry = clock.before(task).wrapping_add(gap);
+                let time = entry.wrapping_add(self.duration.get(row));
+                clock.returned(task, time);
+                time
+            };
+            (0..self.rows()).map(time).collect()
+        })
+    }
+
+    /// The time of a call's return; 0 of a row that is not there.
+    #[must_use]
+    pub fn time(&self, row: usize) -> u64 {
+        self.times().get(row).copied().unwrap_or(0)
     }
 
     /// What the row of a call holds itself; of a row that is not there zeros.

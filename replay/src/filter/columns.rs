@@ -409,7 +409,7 @@ impl Scan<'_, '_> {
                 Meant::known(Rows::pick_of(within, |row| {
                     let facts = calls.facts_but_duration(row);
                     if asks_time {
-                        event.time = BootTime(calls.time.get(row));
+                        event.time = BootTime(calls.time(row));
                     }
                     event.late = calls.late.get(row) == 1;
                     if asks_number {

@@ -156,7 +156,7 @@ impl Search<'_> {
                         let Some(body) = calls.body(next) else { continue };
                         let event = Event {
                             num: num.saturating_add((next - before) as u64),
-                            time: BootTime(calls.time.get(next)),
+                            time: BootTime(calls.time(next)),
                             late: calls.late.get(next) == 1,
                             body,
                         };
@@ -212,7 +212,7 @@ impl Search<'_> {
             let Some(place) = place else { continue };
             let inside = Rows::pick(calls.rows(), |row| {
                 let (value, bound) = match place {
-                    Place::Time(bound) => (calls.time.get(row), bound.0),
+                    Place::Time(bound) => (calls.time(row), bound.0),
                     Place::Event(bound) => (number(row), bound),
                 };
                 if is_from { value >= bound } else { value <= bound }
