@@ -318,6 +318,57 @@ fn a_stopped_process_stays_stopped_and_a_continued_one_goes_on() -> Result<()> {
 
 #[test]
 #[ignore = "root"]
+fn signals_reach_the_program_whatever_their_number() -> Result<()> {
+    let script = "trap 'exit 6' SIGRTMIN+3; trap : USR1; kill -USR1 $$; kill -SIGRTMIN+3 $$; sleep 5";
+    let bundle = record(tempfile::tempdir()?, &[], &["bash", "-c", script])?;
+    bundle.expect_sealed()?;
+    assert_eq!(bundle.count("evt.type=procexit and proc.exit.status=6")?, 1);
+    assert_eq!(bundle.count("evt.type=rt_sigreturn")?, 2);
+    Ok(())
+}
+
+#[test]
+#[ignore = "root"]
+fn threads_that_sleep_are_seized_without_a_trace_of_it_left() -> Result<()> {
+    let script = "exec /usr/bin/python3 -c '
+import threading, time, os
+r, w = os.pipe()
+def worker():
+    while True: time.sleep(0.02)
+for _ in range(4): threading.Thread(target=worker, daemon=True).start()
+threading.Thread(target=lambda: os.read(r, 1), daemon=True).start()
+while True: time.sleep(30)'";
+    let target = Running::start(script)?;
+    wait_until("it has its threads", Duration::from_secs(10), || {
+        Ok(target.status("Threads:")? == "6")
+    })?;
+    let recording = Recording::start(&[
+        "--syscalls",
+        "ptrace",
+        "--allow-slow",
+        "-t",
+        "60s",
+        "-p",
+        &target.pid(),
+    ])?;
+    let bundle = recording.stop()?;
+    bundle.expect_sealed()?;
+    bundle.expect_nothing_lost()?;
+    // Every one of them was in a call when it was seized, and the two that wait for ever still are.
+    let all = bundle.count("evt.stream=syscall")?;
+    let seen = bundle.count("evt.stream=syscall and evt.latency>=0")?;
+    assert_eq!(all - seen, 6);
+    let summary = bundle.shows("summary", &["--json"])?;
+    let summary: serde_json::Value = serde_json::from_str(&summary)?;
+    let open = summary.get("open_calls").and_then(serde_json::Value::as_u64);
+    ensure!(open >= Some(2), "{summary}");
+    assert_eq!(target.status("TracerPid:")?, "0");
+    assert_eq!(target.status("Threads:")?, "6");
+    Ok(())
+}
+
+#[test]
+#[ignore = "root"]
 fn a_container_is_traced_with_what_joins_it() -> Result<()> {
     let container = Container::idle()?;
     let recording = Recording::start(&[

@@ -14,7 +14,7 @@ use crate::source::syscalls::wire;
 use crate::source::tracing::boottime;
 use crate::source::{SourceError, Stop};
 use crate::sys::trace::{self, Tick, Waited};
-use crate::target::Target;
+use crate::target::{Target, resolve};
 use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::Pid;
@@ -127,13 +127,20 @@ impl Tracer {
         let mut notes = Vec::new();
         for target in targets {
             notes.extend(tracer.add(target)?.notes);
+            if resolve::has_cgroup(target) {
+                notes.push(format!(
+                    "{}: processes that were not born in it (docker exec) are found {} ms later at most",
+                    target.name,
+                    RESCAN.as_millis()
+                ));
+            }
         }
         Ok((tracer, notes))
     }
 
     fn add(&mut self, target: &Target) -> Result<Seizing, SourceError> {
         let seizing = tracees::seize(target, &mut self.shared.book())?;
-        if crate::target::resolve::has_cgroup(target) {
+        if resolve::has_cgroup(target) {
             self.containers.retain(|known| known.id != target.id);
             self.containers.push(target.clone());
         }
@@ -435,7 +442,6 @@ mod tests {
     use super::*;
     use crate::source::syscalls::decode::Decoder;
     use crate::source::syscalls::ptrace::record::records;
-    use crate::target::resolve;
     use std::process::Command;
     use std::sync::mpsc::channel;
     use stillframe_format::Body;
@@ -448,7 +454,7 @@ mod tests {
 
     /// Traces a small program to its end: names and results of its calls, and how many events of its process.
     fn traced(has_info: bool) -> (Vec<(&'static str, i64, u8)>, usize) {
-        let child = Command::new("sh")
+        let mut child = Command::new("sh")
             .args(["-c", "kill -STOP $$; exec cat /proc/version /nonexistent"])
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
@@ -482,6 +488,8 @@ mod tests {
         }
         shared.stop.set();
         thread.join().unwrap();
+        // The tracer has reaped it.
+        child.wait().unwrap_err();
         let mut decoder = Decoder::default();
         decoder.set_targets(shared.book().ids());
         while let Some(chunk) = shared.ring.take(Duration::ZERO) {
