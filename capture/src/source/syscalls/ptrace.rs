@@ -316,3 +316,74 @@ impl Tracees {
         answered.recv_timeout(SEIZING).map_err(|_| gone())?
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Message;
+    use crate::target::resolve;
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    use std::process::{Command, Stdio};
+    use std::sync::mpsc::sync_channel;
+
+    /// What a source with a queue of that size tells of a small program: calls, losses of calls and of changes, report.
+    fn recorded(ring_bytes: u64) -> (u64, [u64; 2], Report) {
+        let mut child = Command::new("sh")
+            .args(["-c", "kill -STOP $$; exec cat /proc/version"])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let pid = child.id();
+        let is_stopped =
+            || std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") T "));
+        while !is_stopped() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let mut source = PtraceSource::new(&PtraceConfig {
+            targets: vec![resolve::command("sh", pid).unwrap()],
+            data_limit: 64,
+            ring_bytes,
+        })
+        .unwrap();
+        let (sender, messages) = sync_channel(64);
+        let stop = Stop::default();
+        let (outbox, stopped) = (Outbox::new(sender), stop.clone());
+        let run = std::thread::spawn(move || source.run(&outbox, &stopped).unwrap());
+        kill(Pid::from_raw(pid.cast_signed()), Signal::SIGCONT).unwrap();
+        while std::fs::exists(format!("/proc/{pid}")).unwrap() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        stop.set();
+        let report = run.join().unwrap();
+        // The tracer has reaped it.
+        child.wait().unwrap_err();
+        let mut calls = 0;
+        let mut lost = [0; 2];
+        for message in messages {
+            match message {
+                Message::Syscalls(batch) => calls += batch.rows.len() as u64,
+                Message::Events(drafts) => {
+                    for draft in drafts {
+                        if let Body::Loss(loss) = draft.body {
+                            assert!(loss.from < loss.to && loss.cause == "ring-full");
+                            lost[usize::from(loss.stream == Stream::Process)] += loss.count;
+                        }
+                    }
+                }
+            }
+        }
+        (calls, lost, report)
+    }
+
+    #[test]
+    fn what_finds_no_room_is_told_as_lost() {
+        let (calls, lost, report) = recorded(1 << 20);
+        assert_eq!((lost, report.lost), ([0, 0], 0));
+        assert_eq!(report.events, calls + 2, "a program and an end");
+        assert!(report.notes.iter().any(|note| note == SLOW_NOTE));
+        let (kept, lost, report) = recorded(0);
+        assert_eq!((kept, lost), (0, [calls, 2]));
+        assert_eq!((report.events, report.lost), (0, calls + 2));
+    }
+}
