@@ -90,7 +90,13 @@ fn dry_run(arguments: &Arguments, plan: &Plan, preflight: &Preflight) -> Result<
         let both = serde_json::json!({ "plan": plan, "preflight": preflight });
         serde_json::to_string_pretty(&both).map_err(|error| Refusal::new(error, exit::NOTHING))?
     } else {
-        format!("{plan}\n{preflight}")
+        let mut text = format!("{plan}\n{preflight}");
+        let missing = preflight.missing();
+        let names: Vec<&str> = missing.iter().map(|one| one.name).collect();
+        if !names.is_empty() && preflight::verdict(plan, preflight).is_ok() {
+            text.push_str(&format!("{:<10} {}\n", "left out", names.join(", ")));
+        }
+        text
     };
     // A closed pipe is no error of ours.
     let _ = writeln!(io::stdout(), "{}", text.trim_end());

@@ -95,6 +95,8 @@ fn a_command_is_recorded_without_any_capability() -> Result<()> {
             finished.said()
         );
     }
+    let dry = as_nobody(folder.path(), COMMAND, &["--dry-run"])?.expect_code(0)?;
+    ensure!(dry.text().contains("left out   packets, block"), "{}", dry.text());
     let bundle = Bundle::new(folder.path().join("x.capture.tar.zst"), Some(folder));
     bundle.expect_sealed()?;
     bundle.expect_nothing_lost()?;

@@ -381,28 +381,30 @@ fn a_container_is_traced_with_what_joins_it() -> Result<()> {
         "-t",
         "60s",
     ])?;
-    run(&mut tool(
-        "docker",
-        &[
-            "exec",
-            &container.name,
-            "sh",
-            "-c",
-            "sleep 1; cat /etc/hostname; exit 9",
-        ],
-    ))
-    .ok();
-    let bundle = recording.stop()?;
+    let join = |status: i32| {
+        let script = format!("sleep 1; cat /etc/hostname; exit {status}");
+        let mut joined = tool("docker", &["exec", &container.name, "sh", "-c", &script]);
+        run_for(&mut joined, LIMIT)?.expect_code(status)
+    };
+    join(9)?;
+    run(&mut tool("docker", &["restart", "--time", "0", &container.name]))?;
+    join(8)?;
+    let mut recording = recording;
+    recording.signal(nix::sys::signal::Signal::SIGINT)?;
+    let (finished, bundle) = recording.finish()?;
+    // What it did between its start and the engine's word of it is a loss that is told.
+    ensure!(matches!(finished.code(), 0 | 4), "{}", finished.said());
     bundle.expect_sealed()?;
-    ensure!(
-        bundle.count("evt.type=procexit and proc.exit.status=9")? == 1,
-        "who joined was not seen"
-    );
-    ensure!(
-        bundle.count("proc.name=cat and evt.type=openat")?
-            + bundle.count("proc.name=cat and evt.type=open")?
-            > 0,
-        "nor its children"
-    );
+    for status in [9, 8] {
+        ensure!(
+            bundle.count(&format!("evt.type=procexit and proc.exit.status={status}"))? == 1,
+            "who joined and ended with {status} was not seen"
+        );
+    }
+    let reads = ["open", "openat"].map(|name| bundle.count(&format!("proc.name=cat and evt.type={name}")));
+    let [one, two] = reads;
+    ensure!(one? + two? >= 2, "nor their children");
+    let end = String::from_utf8(bundle.member("end.json")?)?;
+    ensure!(end.contains("docker exec"), "{end}");
     Ok(())
 }
