@@ -2,7 +2,7 @@
 //!
 //! Times depend on the machine, ratios of one run much less: the table gives both, and only ratios are promises.
 
-mod table;
+pub(crate) mod table;
 
 use crate::bed::Bed;
 use crate::command;
@@ -51,7 +51,7 @@ pub(crate) fn run(rounds: u32, write: bool) -> Result<()> {
     println!("{text}");
     if write {
         let file = workspace::root()?.join("docs/performance.md");
-        table::put(&file, &text)?;
+        table::put(&file, "bench", &text)?;
         eprintln!("wrote {}", file.display());
     }
     Ok(())
@@ -224,15 +224,19 @@ fn seconds_of_dd(said: &str) -> Option<f64> {
         .ok()
 }
 
-/// A capture that runs; it is killed when this value goes.
-struct Started(Child);
+/// A tracer or a server that runs; it is killed when this value goes.
+pub(crate) struct Started(Child);
 
 impl Started {
-    fn new(command: &mut Command) -> Result<Self> {
+    pub(crate) fn new(command: &mut Command) -> Result<Self> {
         let shown = command::shown(command);
         Ok(Self(
             command.spawn().with_context(|| format!("cannot run {shown}"))?,
         ))
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
     }
 
     fn wait_until(&mut self, condition: impl Fn() -> bool) -> Result<()> {
@@ -265,15 +269,15 @@ impl Started {
     }
 
     /// Ctrl-C, and its exit code.
-    fn interrupt(&mut self) -> Result<Option<i32>> {
-        kill(Pid::from_raw(i32::try_from(self.0.id())?), Signal::SIGINT).context("cannot signal capture")?;
+    pub(crate) fn interrupt(&mut self) -> Result<Option<i32>> {
+        kill(Pid::from_raw(i32::try_from(self.0.id())?), Signal::SIGINT).context("cannot signal a tracer")?;
         let since = Instant::now();
         loop {
             if let Some(status) = self.0.try_wait()? {
                 return Ok(status.code());
             }
             if since.elapsed() > Duration::from_secs(60) {
-                bail!("capture does not end");
+                bail!("a tracer does not end");
             }
             std::thread::sleep(Duration::from_millis(20));
         }

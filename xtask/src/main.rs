@@ -8,6 +8,8 @@ mod demo;
 mod fuzz;
 mod interrupt;
 mod licences;
+
+mod sizes;
 mod synth;
 mod test;
 mod workspace;
@@ -48,6 +50,12 @@ enum Chore {
         time: u64,
         /// Only these targets.
         targets: Vec<String>,
+    },
+    /// Compare what a call takes in a bundle with what strace, bpftrace and tcpdump write. Needs root and these tools.
+    Sizes {
+        /// Put the tables into docs/performance.md.
+        #[arg(long)]
+        write: bool,
     },
     /// Make up a large bundle, always the same for a seed, to test and measure replay with.
     Synth {
@@ -111,6 +119,7 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Demo => demo::run(),
         Chore::Bench { rounds, write } => bench::run(rounds, write),
         Chore::Fuzz { time, targets } => fuzz::run(time, &targets),
+        Chore::Sizes { write } => sizes::run(write),
         Chore::Synth {
             size,
             rate,

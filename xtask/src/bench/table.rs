@@ -4,9 +4,6 @@ use super::{CALLS, Row, STRACE_CALLS, Sample};
 use anyhow::{Context as _, Result, bail};
 use std::path::Path;
 
-const BEGIN: &str = "<!-- cargo xtask bench: begin -->";
-const END: &str = "<!-- cargo xtask bench: end -->";
-
 /// Medians of `rows`; the first row is what the others are compared with.
 pub(super) fn markdown(rows: &[Row], rounds: u32) -> String {
     let base = rows
@@ -54,30 +51,23 @@ fn median_of(row: &Row, of: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
     }
 }
 
-/// Puts `text` between the two marks of the page, which is made when it is not there.
-pub(super) fn put(file: &Path, text: &str) -> Result<()> {
-    let page = match std::fs::read_to_string(file) {
-        Ok(page) => page,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            format!("# Performance\n\n{BEGIN}\n{END}\n")
-        }
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
-    };
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    }
-    let replaced = between_the_marks(&page, text).with_context(|| format!("{}", file.display()))?;
+/// Puts `text` between the two marks that the page has for `chore`.
+pub(crate) fn put(file: &Path, chore: &str, text: &str) -> Result<()> {
+    let page = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let replaced = between_the_marks(&page, chore, text).with_context(|| format!("{}", file.display()))?;
     std::fs::write(file, replaced).with_context(|| format!("cannot write {}", file.display()))
 }
 
-fn between_the_marks(page: &str, text: &str) -> Result<String> {
+fn between_the_marks(page: &str, chore: &str, text: &str) -> Result<String> {
+    let begin = format!("<!-- cargo xtask {chore}: begin -->");
+    let end = format!("<!-- cargo xtask {chore}: end -->");
     let parts = page
-        .split_once(BEGIN)
-        .and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+        .split_once(&begin)
+        .and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
     let Some((before, after)) = parts else {
-        bail!("the marks `{BEGIN}` and `{END}` are missing");
+        bail!("the marks `{begin}` and `{end}` are missing");
     };
-    Ok(format!("{before}{BEGIN}\n{text}{END}{after}"))
+    Ok(format!("{before}{begin}\n{text}{end}{after}"))
 }
 
 #[cfg(test)]
@@ -113,9 +103,11 @@ mod tests {
 
     #[test]
     fn what_stands_around_the_marks_stays() {
-        let page = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
-        let replaced = between_the_marks(&page, "new\n").unwrap();
-        assert_eq!(replaced, format!("before\n{BEGIN}\nnew\n{END}\nafter\n"));
-        assert!(between_the_marks("no marks", "new").is_err());
+        let page = |text: &str| {
+            format!("before\n<!-- cargo xtask x: begin -->\n{text}\n<!-- cargo xtask x: end -->\nafter\n")
+        };
+        let replaced = between_the_marks(&page("old"), "x", "new\n").unwrap();
+        assert_eq!(replaced, page("new"));
+        assert!(between_the_marks(&page("old"), "y", "new").is_err());
     }
 }
