@@ -7,6 +7,7 @@
 
 mod book;
 mod copy;
+mod memory;
 mod moment;
 mod record;
 mod ring;
@@ -40,6 +41,8 @@ const LIMITS_NOTE: &str = "by ptrace the CPU of a call is not known (it stands a
      set-user-ID programs run without their owner's rights where capture lacks CAP_SYS_PTRACE";
 /// How long the tracer may take to seize a target.
 const SEIZING: Duration = Duration::from_secs(10);
+/// How long a list of open calls may take: whoever asks writes the bundle.
+const LISTING: Duration = Duration::from_millis(500);
 
 /// What to trace.
 #[derive(Clone, Debug)]
@@ -207,7 +210,10 @@ impl PtraceSource {
             let is_last = !self.read(patience, &mut decoder, run) && ended.is_some();
             let is_full = decoder.rows() >= BATCH_ROWS || decoder.weight() >= BATCH_BYTES;
             if is_full || is_last || sent.elapsed() >= BATCH_AGE {
-                decoder.set_targets(self.shared.book().ids());
+                // Those that were named before keep their numbers, should the tracer hang.
+                if let Some(book) = self.shared.book_within(PAUSE) {
+                    decoder.set_targets(book.ids());
+                }
                 send(&mut decoder, outbox)?;
                 sent = Instant::now();
             }
@@ -293,10 +299,13 @@ pub struct Tracees {
 }
 
 impl Tracees {
-    /// The calls that threads of the targets have entered and not returned from.
+    /// The calls that threads of the targets have entered and not returned from. Empty when the tracer hangs.
     #[must_use]
     pub fn open_calls(&self) -> Vec<OpenCall> {
-        self.shared.book().open_calls()
+        self.shared
+            .book_within(LISTING)
+            .map(|book| book.open_calls())
+            .unwrap_or_default()
     }
 
     /// Traces `target` too, from now on, its running processes included. Returns how many of its threads ran already.

@@ -1,7 +1,8 @@
 //! The threads that are traced, and what becomes of them: from stops to records. Nothing here asks the kernel; what it
 //! said is handed in, and memory is read through [`Memory`].
 
-use super::copy::{self, Call, Memory, Program};
+use super::copy::{self, Call};
+use super::memory::{Memory, Program};
 use super::moment::Entered;
 use super::record::{Chunk, Fate, Head};
 use crate::source::syscalls::rules::Rules;

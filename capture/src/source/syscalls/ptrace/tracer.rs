@@ -4,7 +4,7 @@
 //! (`exit_ptrace`, kernel/ptrace.c). A killed capture has the same effect.
 
 use super::book::{Book, Identity};
-use super::copy::Memory;
+use super::memory::Memory;
 use super::moment::{self, Moment, Registers};
 use super::record::Fate;
 use super::ring::Ring;
@@ -23,7 +23,7 @@ use std::fs;
 use std::io::Read as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 /// Bytes of records after which they are handed over, whatever the time.
@@ -67,6 +67,20 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same for whoever must not wait for ever: the tracer may hang in a page of its tracee that a dead file server or
+    /// a `userfaultfd` does not deliver.
+    pub(super) fn book_within(&self, patience: Duration) -> Option<MutexGuard<'_, Book>> {
+        let since = Instant::now();
+        loop {
+            match self.book.try_lock() {
+                Ok(book) => return Some(book),
+                Err(TryLockError::Poisoned(book)) => return Some(book.into_inner()),
+                Err(TryLockError::WouldBlock) if since.elapsed() >= patience => return None,
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Copying from a made-up memory.
 
+use super::super::memory::{PAGE, strings};
 use super::*;
 use crate::source::syscalls::decode::{Decoded, Decoder};
 use crate::source::syscalls::ptrace::record::{Chunk, Head};
