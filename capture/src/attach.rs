@@ -2,10 +2,12 @@
 //!
 //! A source that fails here leaves the others as they are: what became of it goes into the bundle.
 
+use crate::cli::SyscallsChoice;
+use crate::command::TracedEnd;
 use crate::inventory::Subject;
-use crate::plan::{Plan, SOURCES};
+use crate::plan::{Asked, Plan, SOURCES};
 use crate::preflight::Preflight;
-use crate::preflight::rules::Decision;
+use crate::preflight::rules::{CallsBy, Decision};
 use crate::source::block::{BlockConfig, BlockSource, BlockTargets};
 use crate::source::engine_events::{EngineEvents, Lifecycle};
 use crate::source::journal::{Journal, JournalConfig};
@@ -13,7 +15,9 @@ use crate::source::kernel::Kernel;
 use crate::source::logs::{Logs, LogsConfig, LogsHandle};
 use crate::source::metrics::MetricsSource;
 use crate::source::packets::{Namespace, NamespaceEntry, PacketConfig, PacketHandle, PacketSource};
-use crate::source::syscalls::{OpenCalls, SyscallConfig, SyscallSource, TargetSet};
+use crate::source::syscalls::{
+    OpenCalls, PtraceConfig, PtraceSource, SyscallConfig, SyscallSource, TargetSet, Tracees,
+};
 use crate::source::{Outbox, Report, Source, SourceError, Stop};
 use crate::target::Target;
 use std::collections::BTreeMap;
@@ -35,6 +39,8 @@ const KERNEL_LOOKBACK: usize = 4 << 20;
 pub struct Handles {
     syscalls: Option<TargetSet>,
     open_calls: Option<OpenCalls>,
+    tracees: Option<Tracees>,
+    command_end: Option<TracedEnd>,
     packets: Option<PacketHandle>,
     block: Option<BlockTargets>,
     logs: Option<LogsHandle>,
@@ -45,14 +51,29 @@ impl Handles {
     /// The calls in flight; empty when calls are not recorded.
     #[must_use]
     pub fn open_calls(&self) -> Vec<stillframe_format::event::OpenCall> {
-        self.open_calls.as_ref().map(OpenCalls::list).unwrap_or_default()
+        match &self.tracees {
+            Some(tracees) => tracees.open_calls(),
+            None => self.open_calls.as_ref().map(OpenCalls::list).unwrap_or_default(),
+        }
+    }
+
+    /// Whether calls are recorded with ptrace.
+    #[must_use]
+    pub fn is_traced(&self) -> bool {
+        self.tracees.is_some()
+    }
+
+    /// How the command ends, where only its tracer can wait for it.
+    #[must_use]
+    pub fn command_end(&self) -> Option<TracedEnd> {
+        self.command_end.clone()
     }
 
     /// The streams that miss what a container does before it is added.
     #[must_use]
     pub fn streams(&self) -> Vec<Stream> {
         let mut streams = Vec::new();
-        if self.syscalls.is_some() {
+        if self.syscalls.is_some() || self.tracees.is_some() {
             streams.extend([Stream::Syscall, Stream::Process]);
         }
         streams.extend(self.packets.as_ref().map(|_| Stream::Packet));
@@ -65,6 +86,11 @@ impl Handles {
         let target = &subject.target;
         if let Some(syscalls) = &self.syscalls
             && let Err(error) = syscalls.add(target)
+        {
+            tell(error.to_string());
+        }
+        if let Some(tracees) = &self.tracees
+            && let Err(error) = tracees.add(target)
         {
             tell(error.to_string());
         }
@@ -147,10 +173,12 @@ pub fn attach(plan: &Plan, preflight: &Preflight, subjects: &[Subject], anchor: 
     };
     for name in SOURCES {
         let (state, reason) = match preflight.decision(name) {
-            Some(Decision::Ready { .. }) => match attached.set_up(name, plan, subjects, anchor) {
-                Ok(()) => continue,
-                Err(error) => ("missing", error.to_string()),
-            },
+            Some(Decision::Ready { .. }) => {
+                match attached.set_up(name, plan, preflight.calls_by, subjects, anchor) {
+                    Ok(()) => continue,
+                    Err(error) => ("missing", error.to_string()),
+                }
+            }
             Some(decision @ Decision::Missing { .. }) => ("missing", decision.to_string()),
             Some(Decision::Off { reason }) => ("off", reason.clone()),
             None => ("off", "unknown".to_owned()),
@@ -170,6 +198,7 @@ impl Attached {
         &mut self,
         name: &'static str,
         plan: &Plan,
+        calls_by: CallsBy,
         subjects: &[Subject],
         anchor: &Anchor,
     ) -> Result<(), SourceError> {
@@ -183,16 +212,29 @@ impl Attached {
             .realtime
             .saturating_sub(i64::try_from(plan.lookback.time.as_nanos()).unwrap_or(i64::MAX));
         match name {
+            "syscalls" if calls_by == CallsBy::Ptrace => self.trace(plan, None)?,
             "syscalls" => {
-                let source = SyscallSource::new(&SyscallConfig {
+                let config = SyscallConfig {
                     targets: targets(),
                     data_limit: plan.limits.data,
                     durations: plan.durations,
                     ring_bytes: plan.memory.syscalls_bytes,
-                })?;
-                self.handles.syscalls = Some(source.targets());
-                self.handles.open_calls = Some(source.open_calls());
-                self.plain(source);
+                };
+                match SyscallSource::new(&config) {
+                    Ok(source) => {
+                        self.handles.syscalls = Some(source.targets());
+                        self.handles.open_calls = Some(source.open_calls());
+                        self.plain(source);
+                    }
+                    // Preflight cannot know everything that refuses BPF: security modules, seccomp.
+                    Err(refused)
+                        if plan.syscalls == SyscallsChoice::Auto
+                            && (plan.asked == Asked::Command || plan.allow_slow) =>
+                    {
+                        self.trace(plan, Some(&refused))?;
+                    }
+                    Err(refused) => return Err(refused),
+                }
             }
             "packets" => {
                 let source = PacketSource::open(PacketConfig {
@@ -278,6 +320,25 @@ impl Attached {
             }
             other => return Err(SourceError::new(name, format!("{other} is no source"))),
         }
+        Ok(())
+    }
+
+    /// Records calls with ptrace; `refused` says why not otherwise.
+    fn trace(&mut self, plan: &Plan, refused: Option<&SourceError>) -> Result<(), SourceError> {
+        let mut source = PtraceSource::new(&PtraceConfig {
+            targets: plan.targets.clone(),
+            data_limit: plan.limits.data,
+            ring_bytes: plan.memory.syscalls_bytes,
+        })?;
+        if let Some(refused) = refused {
+            source.remark(format!("not by BPF: {}", refused.message));
+        }
+        if !plan.durations {
+            source.remark("ptrace watches entries in any case: calls have their durations".to_owned());
+        }
+        self.handles.tracees = Some(source.tracees());
+        self.handles.command_end = source.command_end();
+        self.plain(source);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ pub use quantity::{show_size, show_time};
 
 use clap::{ArgAction, ArgGroup, Parser, ValueEnum};
 use quantity::{parse_size, parse_time};
+use serde::Serialize;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +36,7 @@ const EXAMPLES: &str = "Examples:
   capture web db 3f2a                           several, by name, id or the beginning of an id
   capture -p 1234 -t 10s                        a process and its descendants
   capture -o x.capture.tar.zst -- curl host     a command, from its first call to its end
+  capture --syscalls ptrace -o x -- curl host   the same where BPF may not be had: slow, and needs no root
   capture --all -t 5s -o - | ssh host 'cat > all.capture.tar.zst'
   capture web --dry-run                         what would be recorded, and what is missing
 
@@ -82,6 +84,21 @@ pub struct Arguments {
     #[arg(long, help_heading = "Sources")]
     pub no_syscalls: bool,
 
+    /// How system calls are recorded.
+    #[arg(
+        long,
+        value_name = "HOW",
+        value_enum,
+        default_value_t,
+        conflicts_with = "no_syscalls",
+        help_heading = "Sources"
+    )]
+    pub syscalls: SyscallsChoice,
+
+    /// Let ptrace slow down a target that capture did not start: 20 to 100 times, for a program that does nothing but calls.
+    #[arg(long, conflicts_with = "no_syscalls", help_heading = "Sources")]
+    pub allow_slow: bool,
+
     /// Do not record packets.
     #[arg(long, help_heading = "Sources")]
     pub no_packets: bool,
@@ -124,7 +141,7 @@ pub struct Arguments {
     pub lookback: Duration,
 
     /// Record what is possible when a source lacks a capability or the host lacks a source; the bundle says what
-    /// is missing.
+    /// is missing. For `-- CMD` that goes without saying, except for system calls and what an option asks for.
     #[arg(long, help_heading = "Sources")]
     pub skip_missing: bool,
 
@@ -233,6 +250,19 @@ pub enum SecretsChoice {
     Keep,
 }
 
+/// `--syscalls`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SyscallsChoice {
+    /// By BPF where it is to be had; else a command that capture starts is traced with ptrace.
+    #[default]
+    Auto,
+    /// By BPF programs in the kernel.
+    Bpf,
+    /// By ptrace, as strace does: without any capability for `-- CMD`, and slow.
+    Ptrace,
+}
+
 fn non_empty(text: &str) -> Result<String, String> {
     if text.is_empty() {
         Err("give a name or an id".to_owned())
@@ -338,6 +368,9 @@ mod tests {
             "web --max-memory 1T",
             "web --lookback 8d",
             "web --secrets some",
+            "web --syscalls strace",
+            "web --no-syscalls --syscalls ptrace",
+            "web --no-syscalls --allow-slow",
             "web -o",
         ] {
             let error = parse(line).expect_err(line);

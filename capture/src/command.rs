@@ -25,6 +25,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use stillframe_format::header::CommandOutcome;
 
@@ -121,6 +122,41 @@ fn runnable(file: &Path) -> Result<(), String> {
     })
 }
 
+/// How a command ends that is traced with ptrace: while it is, whoever waits for it takes the tracer's stops away, so the
+/// tracer waits, and tells.
+#[derive(Clone, Debug, Default)]
+pub struct TracedEnd(Arc<Mutex<Traced>>);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Traced {
+    /// It is traced, and runs.
+    #[default]
+    Running,
+    /// It has ended, with this code of wait(2).
+    Ended(i32),
+    /// It is no longer traced.
+    Released,
+}
+
+impl TracedEnd {
+    fn state(&self) -> MutexGuard<'_, Traced> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It has ended, with a code as wait(2) shows it.
+    pub fn ended(&self, code: i32) {
+        *self.state() = Traced::Ended(code);
+    }
+
+    /// It is no longer traced: anybody may wait for it.
+    pub fn release(&self) {
+        let mut state = self.state();
+        if *state == Traced::Running {
+            *state = Traced::Released;
+        }
+    }
+}
+
 /// A command that stands still before its first instruction, and then runs.
 #[derive(Debug)]
 pub struct HeldCommand {
@@ -129,6 +165,7 @@ pub struct HeldCommand {
     is_held: bool,
     /// How it ended, once that is known: a process can be waited for only once.
     ended: Option<CommandOutcome>,
+    traced: Option<TracedEnd>,
 }
 
 impl HeldCommand {
@@ -173,6 +210,7 @@ impl HeldCommand {
             argv: argv.to_vec(),
             is_held: true,
             ended: None,
+            traced: None,
         };
         let since = Instant::now();
         loop {
@@ -207,6 +245,11 @@ impl HeldCommand {
         self.pid.as_raw().unsigned_abs()
     }
 
+    /// From now on a tracer waits for it.
+    pub fn traced_by(&mut self, end: TracedEnd) {
+        self.traced = Some(end);
+    }
+
     /// Lets it run. Only the first call does anything.
     ///
     /// # Errors
@@ -225,6 +268,15 @@ impl HeldCommand {
     /// # Errors
     /// It cannot be waited for.
     pub fn try_wait(&mut self) -> io::Result<Option<CommandOutcome>> {
+        let traced = self.traced.as_ref().map(|traced| *traced.state());
+        if self.ended.is_none() {
+            match traced {
+                Some(Traced::Running) => return Ok(None),
+                Some(Traced::Ended(code)) if code & 0x7f == 0 => self.end(Some(code >> 8 & 0xff), None),
+                Some(Traced::Ended(code)) => self.end(None, Some(code & 0x7f)),
+                Some(Traced::Released) | None => {}
+            }
+        }
         if self.ended.is_none() {
             match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
                 Ok(status) => self.note(status),
@@ -346,6 +398,31 @@ mod tests {
             Some(ended),
             "the second answer is another"
         );
+    }
+
+    #[test]
+    fn a_traced_command_is_waited_for_by_its_tracer_alone() {
+        let mut command = held("exit 5");
+        let end = TracedEnd::default();
+        command.traced_by(end.clone());
+        command.release().unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(command.try_wait().unwrap(), None, "it has not been told");
+        assert_eq!(state(command.pid()), Some('Z'), "it was waited for");
+        end.release();
+        assert_eq!(outcome(&mut command).status, Some(5));
+
+        for (code, status, signal) in [(0x0300, Some(3), None), (0x8b, None, Some(11))] {
+            let mut command = held("sleep 30");
+            let end = TracedEnd::default();
+            command.traced_by(end.clone());
+            end.ended(code);
+            end.release();
+            let outcome = outcome(&mut command);
+            assert_eq!((outcome.status, outcome.signal), (status, signal));
+            kill(command.pid, Signal::SIGKILL).unwrap();
+            waitpid(command.pid, None).unwrap();
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod show;
 pub use file_name::default_name;
 pub use memory::Memory;
 
-use crate::cli::{Arguments, DEFAULT_TIME, SecretsChoice};
+use crate::cli::{Arguments, DEFAULT_TIME, SecretsChoice, SyscallsChoice};
 use crate::command::{self, CommandError};
 use crate::engine::{Container, Engine, EngineError, Secrets};
 use crate::exit;
@@ -66,6 +66,10 @@ pub struct Plan {
     pub neighbours: bool,
     /// Entries of calls are watched, not only their returns.
     pub durations: bool,
+    /// How calls are to be recorded.
+    pub syscalls: SyscallsChoice,
+    /// A target that capture did not start may be slowed down.
+    pub allow_slow: bool,
     /// Go on without what this host lacks.
     pub skip_missing: bool,
     /// End with the command's exit code.
@@ -337,6 +341,8 @@ fn assemble(arguments: &Arguments, found: Found, now: Timestamp) -> Plan {
         },
         neighbours: arguments.neighbours,
         durations: !arguments.no_durations,
+        syscalls: arguments.syscalls,
+        allow_slow: arguments.allow_slow,
         skip_missing: arguments.skip_missing,
         propagate: arguments.propagate,
         quiet: arguments.quiet,
@@ -364,6 +370,18 @@ impl Plan {
         self.targets
             .iter()
             .any(|target| target.kind == TargetKind::Container)
+    }
+
+    /// Whether the capture is worth having without the source of that name: beside the calls of a command, the others are
+    /// what this host and this user can give, unless an option asks for them.
+    #[must_use]
+    pub fn can_leave_out(&self, source: &str) -> bool {
+        self.asked == Asked::Command
+            && match source {
+                "syscalls" => false,
+                "block" => !self.neighbours,
+                _ => true,
+            }
     }
 
     fn warn(&mut self) {

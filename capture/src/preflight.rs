@@ -8,7 +8,7 @@ pub mod rules;
 use crate::exit;
 use crate::plan::Plan;
 use facts::Facts;
-use rules::Decision;
+use rules::{CallsBy, Decision};
 use serde::{Serialize, Serializer};
 use std::fmt::{Display, Formatter, Result as FormatResult, Write as _};
 
@@ -18,6 +18,8 @@ pub struct Preflight {
     /// What becomes of each source, in the order of [`crate::plan::SOURCES`], and of the snapshot.
     #[serde(serialize_with = "as_map")]
     pub sources: Vec<(&'static str, Decision)>,
+    /// How calls are recorded, where they are.
+    pub calls_by: CallsBy,
     /// What the user should know; no reason not to start.
     pub warnings: Vec<String>,
     /// What the host answered.
@@ -77,6 +79,7 @@ impl Preflight {
     fn decide(plan: &Plan, facts: Facts) -> Self {
         Self {
             sources: rules::decide(plan, &facts),
+            calls_by: rules::calls(plan, &facts).0,
             warnings: rules::warnings(plan, &facts),
             facts,
         }
@@ -115,12 +118,14 @@ impl Preflight {
 ///
 /// # Errors
 /// Something that was asked for is missing and `skip_missing` does not say to go on, or nothing is left to record.
-pub fn verdict(preflight: &Preflight, skip_missing: bool) -> Result<(), PreflightError> {
+pub fn verdict(plan: &Plan, preflight: &Preflight) -> Result<(), PreflightError> {
     let missing = preflight.missing();
     if missing.is_empty() {
         return Ok(());
     }
-    if !skip_missing {
+    let has_calls = !missing.iter().any(|one| one.name == "syscalls");
+    let can_go_on = |one: &MissingSource| plan.skip_missing || (has_calls && plan.can_leave_out(one.name));
+    if !missing.iter().all(can_go_on) {
         return Err(PreflightError::Missing(missing));
     }
     let is_any_ready = preflight
@@ -191,11 +196,11 @@ mod tests {
     fn one_message_names_each_missing_source_and_the_way_out() {
         let plan = plan_of("web", &[container("web", 7)]);
         let preflight = Preflight::decide(&plan, nobody(&plan));
-        let error = verdict(&preflight, false).unwrap_err();
+        let error = verdict(&plan, &preflight).unwrap_err();
         assert_eq!(error.exit_code(), exit::NOTHING);
         insta::assert_snapshot!(error, @r"
         cannot record all that was asked for:
-          syscalls  missing CAP_BPF, CAP_PERFMON: loading BPF programs is not allowed (run as root, or add them)
+          syscalls  missing CAP_BPF, CAP_PERFMON: loading BPF programs is not allowed (run as root, or add them; or have ptrace do it, which slows the target: --allow-slow)
           packets   missing CAP_NET_RAW, CAP_SYS_ADMIN, CAP_SYS_PTRACE: opening a packet socket is not allowed; entering a target's network namespace is not allowed; the network namespace of web cannot be looked up (run as root, or add them)
           block     missing CAP_BPF, CAP_PERFMON: loading BPF programs is not allowed (run as root, or add them)
           journal   missing CAP_DAC_READ_SEARCH: the journal's files may not be read (run as root, add it, or join the group systemd-journal)
@@ -203,17 +208,38 @@ mod tests {
           snapshot  missing CAP_SYS_PTRACE: web belongs to another user, whose processes may not be looked into (run as root, or add it)
         (leave one out with --no-SOURCE, or record the rest with --skip-missing)
         ");
-        assert_eq!(verdict(&preflight, true), Ok(()));
+        let plan = plan_of("web --skip-missing", &[container("web", 7)]);
+        assert_eq!(verdict(&plan, &preflight), Ok(()));
+    }
+
+    #[test]
+    fn a_command_goes_without_what_nobody_can_have_but_not_without_its_calls() {
+        let of = |line: &str| crate::plan::resolve(&crate::plan::tests::arguments(line)).unwrap();
+        let judged = |line: &str| {
+            let plan = of(line);
+            verdict(&plan, &Preflight::decide(&plan, nobody(&plan)))
+        };
+        assert_eq!(judged("-- sh"), Ok(()));
+        assert_eq!(judged("--no-syscalls -- sh"), Ok(()));
+        let names = |line: &str| match judged(line) {
+            Err(PreflightError::Missing(missing)) => missing.iter().map(|one| one.name).collect::<Vec<_>>(),
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(
+            names("--syscalls bpf -- sh"),
+            ["syscalls", "packets", "block", "kernel"]
+        );
+        assert!(names("--neighbours -- sh").contains(&"block"));
     }
 
     #[test]
     fn nothing_left_is_an_error_even_with_skip_missing() {
         let plan = plan_of(
-            "web --no-metrics --no-journal --no-logs --no-events",
+            "web --skip-missing --no-metrics --no-journal --no-logs --no-events",
             &[container("web", 7)],
         );
         let preflight = Preflight::decide(&plan, nobody(&plan));
-        let error = verdict(&preflight, true).unwrap_err();
+        let error = verdict(&plan, &preflight).unwrap_err();
         assert!(matches!(error, PreflightError::Nothing(_)), "{error}");
     }
 
@@ -221,7 +247,7 @@ mod tests {
     fn a_host_that_can_do_all_is_shown_so() {
         let plan = plan_of("web --no-packets -o x", &[container("web", 7)]);
         let preflight = Preflight::decide(&plan, facts(&plan));
-        assert_eq!(verdict(&preflight, false), Ok(()));
+        assert_eq!(verdict(&plan, &preflight), Ok(()));
         assert!(preflight.is_ready("syscalls") && !preflight.is_ready("packets"));
         insta::assert_snapshot!(preflight, @r"
         syscalls   ready

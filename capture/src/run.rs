@@ -52,8 +52,7 @@ fn capture(arguments: &Arguments) -> Result<u8, Refusal> {
     if arguments.dry_run {
         return dry_run(arguments, &plan, &preflight);
     }
-    preflight::verdict(&preflight, plan.skip_missing)
-        .map_err(|error| Refusal::new(&error, error.exit_code()))?;
+    preflight::verdict(&plan, &preflight).map_err(|error| Refusal::new(&error, error.exit_code()))?;
     let output = Output::create(&plan.output).map_err(|error| Refusal::new(&error, error.exit_code()))?;
     let progress = Progress::new(plan.quiet);
     for warning in plan.warnings.iter().chain(&preflight.warnings) {
@@ -91,7 +90,13 @@ fn dry_run(arguments: &Arguments, plan: &Plan, preflight: &Preflight) -> Result<
         let both = serde_json::json!({ "plan": plan, "preflight": preflight });
         serde_json::to_string_pretty(&both).map_err(|error| Refusal::new(error, exit::NOTHING))?
     } else {
-        format!("{plan}\n{preflight}")
+        let mut text = format!("{plan}\n{preflight}");
+        let missing = preflight.missing();
+        let names: Vec<&str> = missing.iter().map(|one| one.name).collect();
+        if !names.is_empty() && preflight::verdict(plan, preflight).is_ok() {
+            text.push_str(&format!("{:<10} {}\n", "left out", names.join(", ")));
+        }
+        text
     };
     // A closed pipe is no error of ours.
     let _ = writeln!(io::stdout(), "{}", text.trim_end());

@@ -13,9 +13,11 @@ use crate::inventory::{Request, Subject};
 use crate::output::{Due, Output};
 use crate::plan::{Asked, Plan};
 use crate::preflight::Preflight;
+use crate::preflight::rules::CallsBy;
 use crate::progress::{Numbers, Progress};
 use crate::recorder::Recorder;
 use crate::signals::Ends;
+use crate::source::syscalls::SLOW_NOTE;
 use crate::source::{Message, Outbox, Stop};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::time::{Duration, Instant};
@@ -99,6 +101,21 @@ impl<'a> Session<'a> {
         let anchor = clock::anchor();
         let mut attached = attach::attach(plan, preflight, &subjects, &anchor);
         refuse(plan, preflight, &attached)?;
+        for outcome in attached
+            .outcomes
+            .iter()
+            .filter(|outcome| outcome.state == "missing" && plan.can_leave_out(&outcome.name))
+        {
+            progress.say(&format!("left out: {}: {}", outcome.name, outcome.reason));
+        }
+        if attached.handles.is_traced() && preflight.calls_by == CallsBy::Bpf {
+            // Else it was said before.
+            progress.say(&format!("warning: syscalls: {SLOW_NOTE}"));
+        }
+        let mut command = command;
+        if let (Some(command), Some(end)) = (&mut command, attached.handles.command_end()) {
+            command.traced_by(end);
+        }
         let header = beginning::header(plan, preflight, &subjects, anchor);
         let mut output = output;
         output.expect_end(Due {
@@ -316,6 +333,7 @@ fn refuse(plan: &Plan, preflight: &Preflight, attached: &Attached) -> Result<(),
         .iter()
         .filter(|outcome| outcome.state == "missing")
         .filter(|outcome| !attached.is_any_ready() || preflight.is_ready(&outcome.name))
+        .filter(|outcome| !attached.is_any_ready() || !plan.can_leave_out(&outcome.name))
         .map(|outcome| format!("  {}", outcome.reason))
         .collect();
     if !attached.is_any_ready() && !missing.is_empty() {

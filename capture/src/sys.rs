@@ -1,3 +1,4 @@
 //! The kernel interfaces that need `unsafe`: the only such place. Everything above it is safe code.
 
 pub mod packet_ring;
+pub mod trace;

@@ -1,7 +1,7 @@
 //! A plan as `--dry-run` shows it.
 
 use super::{Asked, Plan, SOURCES};
-use crate::cli::{show_size, show_time};
+use crate::cli::{SyscallsChoice, show_size, show_time};
 use crate::engine::Secrets;
 use crate::target::{Target, TargetKind};
 use std::fmt::{Display, Formatter, Result};
@@ -86,6 +86,11 @@ impl Plan {
         }
         if self.neighbours {
             line.push_str("; neighbours' block requests too");
+        }
+        match self.syscalls {
+            SyscallsChoice::Auto => {}
+            SyscallsChoice::Bpf => line.push_str("; calls by BPF"),
+            SyscallsChoice::Ptrace => line.push_str("; calls by ptrace"),
         }
         if !self.durations {
             line.push_str("; no durations of calls");

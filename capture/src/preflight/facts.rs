@@ -37,6 +37,8 @@ pub struct Facts {
     pub kernel_release: String,
     /// The kernel describes its types.
     pub btf: bool,
+    /// `kernel.yama.ptrace_scope`, 0 where there is no Yama: who may trace whom.
+    pub ptrace_scope: u32,
     /// Kernel lockdown in force: `none`, `integrity`, `confidentiality`; `None` when the host does not say.
     pub lockdown: Option<String>,
     /// `v1`, `v2`, `hybrid` or `none`.
@@ -138,6 +140,7 @@ pub fn ask(plan: &Plan) -> Facts {
         host_pid_namespace: is_host("pid", HOST_PID_NAMESPACE),
         kernel_release: trimmed("/proc/sys/kernel/osrelease").unwrap_or_default(),
         btf: Path::new("/sys/kernel/btf/vmlinux").exists(),
+        ptrace_scope: crate::source::syscalls::yama(),
         lockdown: trimmed("/sys/kernel/security/lockdown").and_then(|text| snapshot::chosen(&text)),
         cgroup_mode: cgroup::mode(&mounts).to_owned(),
         memory_cgroup: has_memory_cgroup(&mounts),

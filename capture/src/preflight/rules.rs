@@ -6,8 +6,9 @@
 
 use super::capability::Capability;
 use super::facts::{Access, Facts, Network, TargetFacts};
-use crate::cli::show_size;
-use crate::plan::{Plan, SOURCES};
+use crate::cli::{SyscallsChoice, show_size};
+use crate::plan::{Asked, Plan, SOURCES};
+use crate::source::syscalls::SLOW_NOTE;
 use crate::target::TargetKind;
 use serde::Serialize;
 
@@ -69,7 +70,7 @@ pub fn decide(plan: &Plan, facts: &Facts) -> Vec<(&'static str, Decision)> {
             return Decision::off(format!("not asked for (--no-{name})"));
         }
         match name {
-            "syscalls" => bpf(facts).unwrap_or(Decision::Ready { notes: Vec::new() }),
+            "syscalls" => calls(plan, facts).1,
             "block" => block(facts),
             "packets" => packets(facts),
             "journal" => journal(plan, facts),
@@ -102,6 +103,11 @@ pub fn warnings(plan: &Plan, facts: &Facts) -> Vec<String> {
             show_size(free),
             show_size(plan.limits.max_size)
         ));
+    }
+    if plan.sources.syscalls
+        && let (CallsBy::Ptrace, Decision::Ready { notes }) = calls(plan, facts)
+    {
+        warnings.push(format!("syscalls: {}", notes.join("; ")));
     }
     if !facts.host_pid_namespace {
         warnings.push(
@@ -168,6 +174,112 @@ fn bpf(facts: &Facts) -> Option<Decision> {
         capabilities,
         advice.join("; "),
     ))
+}
+
+/// What records the calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CallsBy {
+    /// Programs in the kernel.
+    Bpf,
+    /// A tracer.
+    Ptrace,
+}
+
+/// How calls are recorded, and whether they can be.
+#[must_use]
+pub fn calls(plan: &Plan, facts: &Facts) -> (CallsBy, Decision) {
+    let is_ours = plan.asked == Asked::Command;
+    let ready = || Decision::Ready { notes: Vec::new() };
+    match (plan.syscalls, bpf(facts)) {
+        (SyscallsChoice::Bpf, no_bpf) => (CallsBy::Bpf, no_bpf.unwrap_or_else(ready)),
+        (SyscallsChoice::Auto, None) => (CallsBy::Bpf, ready()),
+        (SyscallsChoice::Auto, Some(no_bpf)) if is_ours || plan.allow_slow => {
+            match (ptrace(plan, facts), no_bpf) {
+                (Decision::Ready { mut notes }, Decision::Missing { reason, .. }) => {
+                    notes.push(format!("not by BPF: {reason}"));
+                    (CallsBy::Ptrace, Decision::Ready { notes })
+                }
+                (
+                    Decision::Missing { reason, .. },
+                    Decision::Missing {
+                        reason: no_bpf,
+                        capabilities,
+                        advice,
+                    },
+                ) => (
+                    CallsBy::Bpf,
+                    Decision::missing(format!("{no_bpf}; and {reason}"), capabilities, advice),
+                ),
+                (decision, _) => (CallsBy::Ptrace, decision),
+            }
+        }
+        (
+            SyscallsChoice::Auto,
+            Some(Decision::Missing {
+                reason,
+                capabilities,
+                advice,
+            }),
+        ) => (
+            CallsBy::Bpf,
+            Decision::missing(
+                reason,
+                capabilities,
+                format!("{advice}; or have ptrace do it, which slows the target: --allow-slow"),
+            ),
+        ),
+        (SyscallsChoice::Auto, Some(other)) => (CallsBy::Bpf, other),
+        (SyscallsChoice::Ptrace, _) if is_ours || plan.allow_slow => (CallsBy::Ptrace, ptrace(plan, facts)),
+        (SyscallsChoice::Ptrace, _) => (
+            CallsBy::Ptrace,
+            Decision::missing(
+                "ptrace would stop a target twice at each call that capture did not start, and make it up to 100 times \
+                 slower",
+                Vec::new(),
+                "add --allow-slow if that may be",
+            ),
+        ),
+    }
+}
+
+/// Whether the targets may be traced (ptrace(2), "Ptrace access mode checking"; Documentation/admin-guide/LSM/Yama.rst).
+fn ptrace(plan: &Plan, facts: &Facts) -> Decision {
+    let mut reasons = Vec::new();
+    let may_all = facts.capabilities.has(Capability::SysPtrace);
+    let is_ours = plan.asked == Asked::Command;
+    if facts.ptrace_scope >= 3 {
+        return Decision::missing(
+            "kernel.yama.ptrace_scope is 3: nobody may trace until the next boot",
+            Vec::new(),
+            "boot with another value",
+        );
+    }
+    if !may_all && facts.ptrace_scope == 2 {
+        reasons.push("kernel.yama.ptrace_scope is 2: only an administrator may trace".to_owned());
+    }
+    if !may_all && facts.ptrace_scope == 1 && !is_ours {
+        reasons.push("kernel.yama.ptrace_scope is 1: only descendants may be traced".to_owned());
+    }
+    let foreign: Vec<&str> = facts
+        .targets
+        .iter()
+        .filter(|target| target.uid.is_some_and(|uid| uid != facts.uid))
+        .map(|target| target.name.as_str())
+        .collect();
+    if !may_all && !foreign.is_empty() {
+        reasons.push(format!(
+            "{} belongs to another user, whose processes may not be traced",
+            foreign.join(", ")
+        ));
+    }
+    if reasons.is_empty() {
+        return Decision::Ready {
+            notes: vec![SLOW_NOTE.to_owned()],
+        };
+    }
+    let wanted = [Capability::SysPtrace];
+    Decision::missing(reasons.join("; "), wanted.to_vec(), run_as_root(&wanted))
 }
 
 fn block(facts: &Facts) -> Decision {

@@ -270,7 +270,12 @@ impl Session<'_> {
         let failed = self
             .outcomes
             .iter()
-            .filter(|outcome| matches!(outcome.state.as_str(), "failed" | "missing"))
+            .filter(|outcome| match outcome.state.as_str() {
+                "failed" => true,
+                // What was said to be left out before the start has not failed.
+                "missing" => !self.plan.can_leave_out(&outcome.name),
+                _ => false,
+            })
             .map(|outcome| (outcome.name.clone(), outcome.reason.clone()))
             .collect();
         let losses = self.recorder.losses();

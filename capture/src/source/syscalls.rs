@@ -1,13 +1,17 @@
-//! System calls and process changes, from BPF programs on the scheduler's and the system calls' tracepoints.
+//! System calls and process changes, from BPF programs on the scheduler's and the system calls' tracepoints, or, where
+//! those are not to be had, from [`ptrace`].
 
 pub(crate) mod decode;
 mod filter;
 mod open_calls;
+mod ptrace;
 mod rules;
 mod wire;
 
 pub use filter::TargetSet;
 pub use open_calls::OpenCalls;
+pub use ptrace::{PtraceConfig, PtraceSource, Tracees};
+pub(crate) use ptrace::{SLOW_NOTE, yama};
 
 use crate::source::tracing::{Programs, boottime, kernel_btf, refused, ring_size};
 use crate::source::{Message, Outbox, RecorderGone, Report, Source, SourceError, Stop};

@@ -14,6 +14,7 @@ pub(crate) fn facts(plan: &Plan) -> Facts {
         host_pid_namespace: true,
         kernel_release: "6.12.0-1-amd64".to_owned(),
         btf: true,
+        ptrace_scope: 0,
         lockdown: Some("integrity".to_owned()),
         cgroup_mode: "v2".to_owned(),
         memory_cgroup: true,
@@ -128,6 +129,90 @@ fn tracing_needs_a_kernel_that_lets_it() {
         facts.lockdown = Some("confidentiality".into());
     });
     assert!(both.contains("btf") && both.contains("lockdown"), "{both}");
+}
+
+fn command(line: &str) -> Plan {
+    crate::plan::resolve(&crate::plan::tests::arguments(line)).unwrap()
+}
+
+#[test]
+fn a_command_is_traced_where_bpf_is_not_to_be_had() {
+    let by = |line: &str, change: fn(&mut Facts)| {
+        let plan = command(line);
+        let mut facts = facts(&plan);
+        change(&mut facts);
+        calls(&plan, &facts)
+    };
+    let can: fn(&mut Facts) = |_| {};
+    let cannot: fn(&mut Facts) = |facts| facts.capabilities = CapabilitySet::default();
+    assert_eq!(
+        by("-- sh", can),
+        (CallsBy::Bpf, Decision::Ready { notes: Vec::new() })
+    );
+    let (engine, decision) = by("-- sh", cannot);
+    let said = decision.to_string();
+    assert_eq!(engine, CallsBy::Ptrace);
+    assert!(
+        said.starts_with("ready (") && said.contains("slower") && said.contains("not by BPF: loading"),
+        "{said}"
+    );
+    assert_eq!(by("--syscalls ptrace -- sh", can).0, CallsBy::Ptrace);
+    assert_eq!(lacks(&by("--syscalls bpf -- sh", cannot).1), [Bpf, Perfmon]);
+    let old: fn(&mut Facts) = |facts| facts.kernel_release = "4.19.0".into();
+    assert!(by("-- sh", old).1.to_string().contains("the kernel is 4.19.0"));
+    let locked: fn(&mut Facts) = |facts| {
+        facts.capabilities = CapabilitySet::default();
+        facts.ptrace_scope = 3;
+    };
+    let said = by("-- sh", locked).1.to_string();
+    assert!(
+        said.starts_with("missing CAP_BPF") && said.contains("ptrace_scope is 3"),
+        "{said}"
+    );
+    let admins: fn(&mut Facts) = |facts| {
+        facts.capabilities = CapabilitySet::default();
+        facts.ptrace_scope = 2;
+    };
+    assert_eq!(lacks(&by("--syscalls ptrace -- sh", admins).1), [SysPtrace]);
+}
+
+#[test]
+fn a_target_that_capture_did_not_start_is_traced_only_when_it_may_be_slowed() {
+    let by = |line: &str, change: fn(&mut Facts)| {
+        let plan = plan_of(line, &[container("web", 7)]);
+        let mut facts = facts(&plan);
+        change(&mut facts);
+        calls(&plan, &facts)
+    };
+    let can: fn(&mut Facts) = |_| {};
+    let cannot: fn(&mut Facts) = |facts| facts.capabilities = CapabilitySet::default();
+    for (line, change) in [("web", cannot), ("web --syscalls ptrace", can)] {
+        let said = by(line, change).1.to_string();
+        assert!(
+            said.starts_with("missing") && said.contains("--allow-slow"),
+            "{line}: {said}"
+        );
+    }
+    let (engine, decision) = by("web --syscalls ptrace --allow-slow", can);
+    assert_eq!(engine, CallsBy::Ptrace);
+    assert!(decision.to_string().contains("slower"), "{decision}");
+    assert_eq!(
+        by("web --allow-slow", can).0,
+        CallsBy::Bpf,
+        "the better one is there"
+    );
+    let other: fn(&mut Facts) = |facts| {
+        facts.uid = 1_000;
+        facts.capabilities = CapabilitySet::default();
+    };
+    let (_, decision) = by("web --syscalls ptrace --allow-slow", other);
+    assert_eq!(lacks(&decision), [SysPtrace]);
+    let yama: fn(&mut Facts) = |facts| {
+        facts.capabilities = CapabilitySet::default();
+        facts.ptrace_scope = 1;
+    };
+    let (_, decision) = by("web --syscalls ptrace --allow-slow", yama);
+    assert_eq!(lacks(&decision), [SysPtrace]);
 }
 
 #[test]
@@ -266,6 +351,8 @@ fn too_little_free_space_and_odd_hosts_are_warned_of() {
     assert_eq!(warned(|facts| facts.free_bytes = Some(1 << 30)), "");
     assert_eq!(warned(|facts| facts.free_bytes = None), "");
     assert!(warned(|facts| facts.host_pid_namespace = false).contains("pid namespace"));
+    let plan = command("--syscalls ptrace -- sh");
+    assert!(warnings(&plan, &facts(&plan)).join("\n").contains("slower"));
     assert!(warned(|facts| facts.clocksource = Some("hpet".into())).contains("hpet"));
     assert_eq!(
         warned(|facts| facts.output_problem = Some("output: x".into())),

@@ -10,34 +10,38 @@ use stillframe_format::event::{Abi, ArgKind, When};
 /// How the memory behind an argument is found: `struct sf_op`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Op {
-    how: u8,
-    arg: u8,
-    len: u8,
-    kind: ArgKind,
+    /// An operation, with [`IF_OK`] or-ed to it.
+    pub(crate) how: u8,
+    /// The argument that points there.
+    pub(crate) arg: u8,
+    /// A length, or which argument has it.
+    pub(crate) len: u8,
+    /// What the bytes mean.
+    pub(crate) kind: ArgKind,
 }
 
-const STRING: u8 = 1;
-const SOCKADDR: u8 = 2;
-const SOCKADDR_OUT: u8 = 3;
-const BUFFER: u8 = 4;
-const BUFFER_RET: u8 = 5;
-const IOVEC: u8 = 6;
-const IOVEC_RET: u8 = 7;
-const MSG_NAME: u8 = 8;
-const MSG_DATA: u8 = 9;
-const MSG_DATA_RET: u8 = 10;
-const FIXED: u8 = 11;
-const EXEC_NAME: u8 = 12;
-const EXEC_ARGV: u8 = 13;
-const EXEC_ENVP: u8 = 14;
-const ARRAY: u8 = 15;
-const BITS: u8 = 16;
-const MSG: u8 = 17;
-const BUFFER_PTR: u8 = 18;
-const FUTEX: u8 = 19;
-const FCNTL: u8 = 20;
-const IOCTL: u8 = 21;
-const IF_OK: u8 = 0x80;
+pub(crate) const STRING: u8 = 1;
+pub(crate) const SOCKADDR: u8 = 2;
+pub(crate) const SOCKADDR_OUT: u8 = 3;
+pub(crate) const BUFFER: u8 = 4;
+pub(crate) const BUFFER_RET: u8 = 5;
+pub(crate) const IOVEC: u8 = 6;
+pub(crate) const IOVEC_RET: u8 = 7;
+pub(crate) const MSG_NAME: u8 = 8;
+pub(crate) const MSG_DATA: u8 = 9;
+pub(crate) const MSG_DATA_RET: u8 = 10;
+pub(crate) const FIXED: u8 = 11;
+pub(crate) const EXEC_NAME: u8 = 12;
+pub(crate) const EXEC_ARGV: u8 = 13;
+pub(crate) const EXEC_ENVP: u8 = 14;
+pub(crate) const ARRAY: u8 = 15;
+pub(crate) const BITS: u8 = 16;
+pub(crate) const MSG: u8 = 17;
+pub(crate) const BUFFER_PTR: u8 = 18;
+pub(crate) const FUTEX: u8 = 19;
+pub(crate) const FCNTL: u8 = 20;
+pub(crate) const IOCTL: u8 = 21;
+pub(crate) const IF_OK: u8 = 0x80;
 
 const fn op(how: u8, arg: u8, len: u8, kind: ArgKind) -> Op {
     Op { how, arg, len, kind }
@@ -144,19 +148,45 @@ fn ops(abi: Abi, call: &Call) -> Vec<Op> {
 ///
 /// `data` false leaves out everything that copies the contents of reads and writes.
 pub(crate) fn map_entries(data: bool) -> Vec<(u32, [u8; wire::RULE])> {
-    let mut entries = Vec::new();
-    for abi in [Abi::X86_64, Abi::I386] {
-        for (number, call) in abi::all(abi) {
+    entries(data).map(|(index, ops)| (index, encode(&ops))).collect()
+}
+
+/// The same rules for whoever looks them up here.
+pub(crate) struct Rules(Vec<Vec<Op>>);
+
+impl Rules {
+    /// The rules, as [`map_entries`] has them.
+    pub(crate) fn new(data: bool) -> Self {
+        let mut table = vec![Vec::new(); 2 * wire::RULES as usize];
+        for (index, ops) in entries(data) {
+            if let Some(row) = table.get_mut(index as usize) {
+                *row = ops;
+            }
+        }
+        Self(table)
+    }
+
+    /// What to copy for a call; nothing for one that has no rule.
+    pub(crate) fn of(&self, abi: Abi, number: u32) -> &[Op] {
+        if number >= wire::RULES {
+            return &[];
+        }
+        self.0.get(index(abi, number) as usize).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn entries(data: bool) -> impl Iterator<Item = (u32, Vec<Op>)> {
+    [Abi::X86_64, Abi::I386]
+        .into_iter()
+        .flat_map(|abi| abi::all(abi).map(move |(number, call)| (abi, number, call)))
+        .filter(|(_, number, _)| *number < wire::RULES)
+        .filter_map(move |(abi, number, call)| {
             let kept: Vec<Op> = ops(abi, call)
                 .into_iter()
                 .filter(|op| data || !op.is_data())
                 .collect();
-            if number < wire::RULES && !kept.is_empty() {
-                entries.push((index(abi, number), encode(&kept)));
-            }
-        }
-    }
-    entries
+            (!kept.is_empty()).then(|| (index(abi, number), kept))
+        })
 }
 
 fn index(abi: Abi, number: u32) -> u32 {
@@ -259,6 +289,25 @@ mod tests {
         assert_eq!(of("mount").len(), 4);
         let i386 = ops(Abi::I386, abi::call_on(Abi::I386, "nanosleep").unwrap());
         assert_eq!(i386.first(), Some(&op(FIXED, 0, 8, ArgKind::Struct)));
+    }
+
+    #[test]
+    fn both_engines_have_the_same_rules() {
+        let rules = Rules::new(true);
+        for (number, rule) in map_entries(true) {
+            let (abi, number) = if number < wire::RULES {
+                (Abi::X86_64, number)
+            } else {
+                (Abi::I386, number - wire::RULES)
+            };
+            assert_eq!(encode(rules.of(abi, number)), rule, "{abi:?} {number}");
+        }
+        assert_eq!(rules.of(Abi::X86_64, 39), [], "getpid");
+        assert_eq!(
+            rules.of(Abi::X86_64, wire::RULES),
+            [],
+            "the first of the other table"
+        );
     }
 
     #[test]

@@ -57,7 +57,17 @@ pub(crate) const RULE: usize = 32;
 pub(crate) const DROP_SYSCALL: u32 = 0;
 pub(crate) const DROP_PROCESS: u32 = 1;
 
+/// Longest that is ever copied, in bytes, or in elements.
+pub(crate) const PATH_MAX: usize = 4096;
 pub(crate) const DATA_MAX: u32 = 4096;
+pub(crate) const SOCKADDR_MAX: u64 = 128;
+pub(crate) const FIXED_MAX: u64 = 256;
+pub(crate) const ARRAY_MAX: u64 = 512;
+pub(crate) const MSG_IOVECS: u64 = 8;
+pub(crate) const CONTROL_MAX: u64 = 128;
+pub(crate) const ARGV_MAX: usize = 3840;
+pub(crate) const ARGV_STRINGS: usize = 128;
+pub(crate) const ENVP_STRINGS: usize = 512;
 
 #[cfg(test)]
 mod tests {
@@ -137,7 +147,16 @@ mod tests {
             ("SF_AT_EXIT", When::Exit as u64),
             ("SF_OPS", OPS as u64),
             ("SF_RULES", u64::from(RULES)),
+            ("SF_PATH_MAX", PATH_MAX as u64),
             ("SF_DATA_MAX", u64::from(DATA_MAX)),
+            ("SF_SOCKADDR_MAX", SOCKADDR_MAX),
+            ("SF_FIXED_MAX", FIXED_MAX),
+            ("SF_ARRAY_MAX", ARRAY_MAX),
+            ("SF_MSG_IOVECS", MSG_IOVECS),
+            ("SF_CONTROL_MAX", CONTROL_MAX),
+            ("SF_ARGV_MAX", ARGV_MAX as u64),
+            ("SF_ARGV_STRINGS", ARGV_STRINGS as u64),
+            ("SF_ENVP_STRINGS", ENVP_STRINGS as u64),
             ("SF_GROUP_CGROUP2", u64::from(GROUP_CGROUP2)),
             ("SF_GROUP_PIDNS", u64::from(GROUP_PIDNS)),
             ("SF_DROP_SYSCALL", u64::from(DROP_SYSCALL)),
