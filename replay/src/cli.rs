@@ -287,6 +287,9 @@ pub(crate) struct View {
     /// Read on while the bundle is being written; begins at its end
     #[arg(long)]
     pub(crate) follow: bool,
+    /// Show times in this zone, and mean it by times without one: UTC (the default), local, +02:00, Europe/Berlin
+    #[arg(long, value_name = "ZONE", allow_hyphen_values = true, display_order = 900)]
+    pub(crate) tz: Option<Zone>,
 }
 
 #[derive(Debug, Args)]

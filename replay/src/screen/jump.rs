@@ -183,8 +183,9 @@ impl Model {
         if let Ok(num) = text.parse() {
             return Ok(self.seek(Place::Event(num), Why::Goto, None));
         }
-        let place = text
-            .parse::<Moment>()
+        // As on the command line: only a zone that was named is meant by a date without one.
+        let zone = Some(&self.facts.context.zone).filter(|zone| !zone.is_utc());
+        let place = Moment::parse_in(text, zone)
             .and_then(|moment| moment.resolve(&self.facts.context))
             .map_err(|error| error.to_string())?;
         Ok(self.seek(place, Why::Goto, None))
