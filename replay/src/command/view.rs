@@ -10,7 +10,7 @@ use stillframe_replay::screen::{self, Screen};
 pub(super) fn run(options: &cli::View) -> Result<u8, Failure> {
     let path: PathBuf = options.path.clone().unwrap_or_default();
     filter(&options.filter)?;
-    let at = moment(options.at.as_deref())?;
+    let at = moment(options.at.as_deref(), None)?;
     let is_pipe = path.as_os_str() == "-";
     for (name, is_terminal) in [
         ("output", io::stdout().is_terminal()),
