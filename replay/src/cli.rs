@@ -32,7 +32,7 @@ Exit codes:  0 done   1 nothing matched   2 usage   3 not a readable bundle
 #[command(
     name = "replay", version, styles = STYLES, max_term_width = 100, after_help = EXIT_CODES,
     args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, arg_required_else_help = true,
-    override_usage = "replay COMMAND ...\n       replay BUNDLE [--at T] [--filter EXPR] [--follow]"
+    override_usage = "replay COMMAND ...\n       replay BUNDLE [--at T] [--filter EXPR] [--follow] [--tz ZONE]"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -287,6 +287,9 @@ pub(crate) struct View {
     /// Read on while the bundle is being written; begins at its end
     #[arg(long)]
     pub(crate) follow: bool,
+    /// Show times in this zone, and mean it by times without one: UTC (the default), local, +02:00, Europe/Berlin
+    #[arg(long, value_name = "ZONE", allow_hyphen_values = true, display_order = 900)]
+    pub(crate) tz: Option<Zone>,
 }
 
 #[derive(Debug, Args)]

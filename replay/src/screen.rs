@@ -26,6 +26,7 @@ mod walk;
 
 use crate::open::{self, OpenError};
 use crate::view::Context;
+use crate::zone::Zone;
 use ask::Facts;
 use lanes::Lanes;
 use model::{Look, Model};
@@ -80,11 +81,13 @@ impl Screen {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open(path: &Path, follow: bool, look: Look) -> Result<Self, OpenError> {
+    pub fn open(path: &Path, follow: bool, zone: Zone, look: Look) -> Result<Self, OpenError> {
         let partial = partial(path).filter(|_| follow);
         let source = Source::new(open::source(partial.as_deref().unwrap_or(path))?);
         let mut bundle = Bundle::open(source.clone()).map_err(|error| open::not_read(path, error))?;
-        let context = Arc::new(open::context(&mut bundle));
+        let mut context = open::context(&mut bundle);
+        context.zone = zone;
+        let context = Arc::new(context);
         let facts = Facts::of(&bundle, Arc::clone(&context), follow);
         Ok(Self {
             source,

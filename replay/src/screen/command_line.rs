@@ -66,7 +66,13 @@ fn command(model: &Model, name: &str, rest: &str) -> String {
     } else {
         path.into_owned()
     };
-    format!("replay {name} {}{rest}", quoted(&path))
+    let zone = &model.facts.context.zone;
+    let zone = if zone.is_utc() {
+        String::new()
+    } else {
+        format!(" --tz {}", quoted(zone.name()))
+    };
+    format!("replay {name} {}{rest}{zone}", quoted(&path))
 }
 
 /// A word for a shell. What a terminal would obey is left out: it can't be typed.

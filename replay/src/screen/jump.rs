@@ -183,8 +183,8 @@ impl Model {
         if let Ok(num) = text.parse() {
             return Ok(self.seek(Place::Event(num), Why::Goto, None));
         }
-        let place = text
-            .parse::<Moment>()
+        let zone = &self.facts.context.zone;
+        let place = Moment::parse_in(text, Some(zone).filter(|zone| !zone.is_utc()))
             .and_then(|moment| moment.resolve(&self.facts.context))
             .map_err(|error| error.to_string())?;
         Ok(self.seek(place, Why::Goto, None))

@@ -6,6 +6,7 @@ use super::source::Source;
 use crate::open;
 use crate::timeline::Timeline;
 use crate::view::Context;
+use crate::zone::Zone;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -60,7 +61,12 @@ impl Lanes {
             watch: None,
         };
         if Facts::of(bundle, Arc::clone(context), follow).growing {
-            lanes.watch = Some(lanes.watch(source.clone(), bundle.file_len(), tell.clone()));
+            lanes.watch = Some(lanes.watch(
+                source.clone(),
+                bundle.file_len(),
+                context.zone.clone(),
+                tell.clone(),
+            ));
         }
         Ok(lanes)
     }
@@ -84,6 +90,7 @@ impl Lanes {
         &self,
         source: Source,
         mut length: u64,
+        zone: Zone,
         tell: mpsc::Sender<T>,
     ) -> JoinHandle<()> {
         let (jobs, over) = (self.jobs.clone(), Arc::clone(&self.over));
@@ -106,7 +113,9 @@ impl Lanes {
                 let Ok(mut bundle) = Bundle::open(source.clone()) else {
                     continue;
                 };
-                let context = Arc::new(open::context(&mut bundle));
+                let mut context = open::context(&mut bundle);
+                context.zone = zone.clone();
+                let context = Arc::new(context);
                 // Reading all of it again must not become all that is done.
                 pause = LOOK.max(began.elapsed() * 5);
                 let facts = Facts::of(&bundle, Arc::clone(&context), true);
