@@ -32,7 +32,7 @@ Exit codes:  0 done   1 nothing matched   2 usage   3 not a readable bundle
 #[command(
     name = "replay", version, styles = STYLES, max_term_width = 100, after_help = EXIT_CODES,
     args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, arg_required_else_help = true,
-    override_usage = "replay COMMAND ...\n       replay BUNDLE [--at T] [--filter EXPR] [--follow]"
+    override_usage = "replay COMMAND ...\n       replay BUNDLE [--at T] [--filter EXPR] [--follow] [--tz ZONE]"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
