@@ -1,5 +1,5 @@
 //! System calls and process changes, from BPF programs on the scheduler's and the system calls' tracepoints, or, where
-//! those are not to be had, from [`ptrace`].
+//! those are not to be had, from `ptrace`.
 
 pub(crate) mod decode;
 mod filter;
