@@ -1,9 +1,9 @@
 //! The streams' segments: events to columns and back (`docs/format.md`, "Streams").
 //!
 //! A stream of a slice is a segment `<stream>.cbor` with one row for each event in table `events`, whose columns
-//! `time` (of calls `gap`, from which it follows) and `late` every stream has. Where a standard format exists, the content lies beside it in a raw member
-//! (`journal.export`, `kernel.txt`, `engine.jsonl`, `packets.<n>.pcapng`), and column `len` says how many bytes of it
-//! each event takes.
+//! `time` (of calls `gap`, from which it follows) and `late` every stream has. Where a standard format exists, the content
+//! lies beside it in a raw member (`journal.export`, `kernel.txt`, `engine.jsonl`, `packets.<n>.pcapng`), and column `len`
+//! says how many bytes of it each event takes.
 
 mod block;
 mod dictionary;

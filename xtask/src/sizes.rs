@@ -26,6 +26,8 @@ const REDIS: &str = "redis-benchmark -p 7399 -t set,get -P 1 -n 20000 -q";
 const PORT: &str = "7399";
 /// Sources that say nothing of calls are off, so that the file is that of the calls.
 const ONLY_CALLS: [&str; 4] = ["--no-packets", "--no-block", "--no-journal", "--no-kernel"];
+/// A log of so few bytes has no call in it: bpftrace and tcpdump write a head of their own.
+const LEAST_LOG: usize = 1_000;
 /// Columns that are shown; what is below takes less than a hundredth of a byte.
 const LEAST: f64 = 0.005;
 
@@ -298,6 +300,10 @@ fn bpftrace(log: &Path) -> Command {
 /// A file of lines, each an event.
 fn text(name: &str, path: &Path) -> Result<Row> {
     let content = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    // A tracer that was not ready in time, or was refused, would stand there as the smallest of all.
+    if content.len() < LEAST_LOG {
+        bail!("{name}: nothing was recorded in {}", path.display());
+    }
     let compressed = zstd::bulk::compress(&content, 3)?;
     Ok(Row {
         name: name.to_owned(),
