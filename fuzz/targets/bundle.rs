@@ -24,7 +24,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Ok(mut bundle) = Bundle::open(Cursor::new(&bytes)) else {
         return;
     };
-    let _ = info::text(&bundle, "t");
+    let _ = info::text(&bundle, "t", &stillframe_replay::zone::Zone::default());
     let _ = info::json(&bundle);
     open::context(&mut bundle);
     let _ = open::lookback(&mut bundle);
