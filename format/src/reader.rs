@@ -349,6 +349,14 @@ impl<R: Read + Seek> Bundle<R> {
             .into_iter()
     }
 
+    /// What a slice decompresses to, in bytes, as far as the seek table tells; where it does not, its length in the file.
+    #[must_use]
+    pub fn content_of(&self, info: &SliceInfo) -> u64 {
+        self.frames_of(info)
+            .map(|place| place.content.max(place.len))
+            .fold(0, u64::saturating_add)
+    }
+
     pub(crate) fn outer_frames(&self) -> Vec<FramePlace> {
         let inside = |place: &FramePlace| {
             let after = self.slices.partition_point(|slice| slice.offset <= place.offset);

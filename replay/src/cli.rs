@@ -321,6 +321,8 @@ pub(crate) enum Part {
     Net,
     /// Mounts
     Mounts,
+    /// System calls in flight: entered, and not returned yet
+    Calls,
 }
 
 #[derive(Debug, Args)]

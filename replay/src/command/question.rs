@@ -6,17 +6,14 @@ use serde_json::Value;
 use std::io::Write as _;
 use stillframe_replay::escape;
 use stillframe_replay::question::{
-    Coverage, Density, Failures, Glyphs, Ranking, Scope, Slowest, Summary, Tree, scan, scan_marks,
+    Coverage, Density, Failures, Glyphs, Scope, Slowest, Summary, Tree, rank, scan, scan_marks,
 };
 use stillframe_replay::timeline::Range;
 
 pub(super) fn top(options: &cli::Top) -> Result<u8, Failure> {
     let (mut reading, scope) = open(&options.bundle, options.json, &options.scope)?;
-    let mut ranking = Ranking::new(options.by.into());
-    let mut coverage = scan(&mut reading.timeline, &reading.context, &scope, |view| {
-        ranking.take(view);
-    });
-    coverage.together = ranking.together();
+    let by = options.by.into();
+    let (ranking, coverage) = rank(&mut reading.timeline, &reading.context, &scope, by);
     let order = options.sort.into();
     let found = !ranking.rows(order).is_empty();
     let context = &reading.context;

@@ -16,6 +16,7 @@ pub(super) fn run(options: &cli::State) -> Result<u8, Failure> {
         cli::Part::Fds => Part::Descriptors,
         cli::Part::Net => Part::Sockets,
         cli::Part::Mounts => Part::Mounts,
+        cli::Part::Calls => Part::Calls,
     };
     let found = state::at(&mut reading.timeline, at);
     let rows = state::rows(&found, part, options.pid, &reading.context);

@@ -6,6 +6,7 @@
 use super::columns::{Columns, Side};
 use super::coverage::answer;
 use super::ranking::{address, ends};
+use super::room::Room;
 use super::{Coverage, KEYS_MAX, Scope, kept};
 use crate::field::{block_operation, command_line};
 use crate::packet::Transport;
@@ -123,9 +124,11 @@ struct GroupKey {
 #[derive(Debug, Default)]
 pub struct Failures {
     groups: HashMap<GroupKey, Group>,
+    room: Room,
     together: u64,
     /// Command lines of processes that run, to say what it was that failed.
     commands: HashMap<u32, String>,
+    commands_room: Room,
 }
 
 impl Failures {
@@ -152,7 +155,10 @@ impl Failures {
                         if let Some(line) = command_line(argv)
                             && (self.commands.len() < COMMANDS_MAX || self.commands.contains_key(&pid))
                         {
-                            self.commands.insert(pid, kept(&escape::bytes(&line)));
+                            let line = self.commands_room.kept(&escape::bytes(&line));
+                            if let Some(before) = self.commands.insert(pid, line) {
+                                self.commands_room.give(&before);
+                            }
                         }
                     }
                     ProcessChange::Exit {
@@ -162,6 +168,7 @@ impl Failures {
                         last: true,
                     } => {
                         let command = self.commands.remove(&pid).unwrap_or_default();
+                        self.commands_room.give(&command);
                         if *status == 0 && *signal == 0 {
                             return;
                         }
@@ -385,9 +392,13 @@ impl Failures {
             error,
             target: kept(&target),
         };
-        if self.groups.len() >= KEYS_MAX && !self.groups.contains_key(&key) {
-            self.together = self.together.saturating_add(1);
-            return;
+        if !self.groups.contains_key(&key) {
+            // Key and group hold the same texts.
+            let size = 2 * (key.who.len() + key.what.len() + key.error.len() + key.target.len());
+            if self.groups.len() >= KEYS_MAX || !self.room.take(size) {
+                self.together = self.together.saturating_add(1);
+                return;
+            }
         }
         let num = view.event.num;
         let group = self.groups.entry(key).or_insert_with_key(|key| Group {
