@@ -45,8 +45,12 @@ struct Call {
     id: u64,
 }
 
-/// Threads that call, return, and compute in between; `lengths` are those of calls and pauses in turn.
-fn calls(threads: &[(bool, Vec<(u64, u64, bool)>)], slices: usize) -> Vec<Call> {
+/// A thread: whether it is within a call when the recording begins; of each call the pause before it, its length, and
+/// whether its return comes late.
+type Life = (bool, Vec<(u64, u64, bool)>);
+
+/// Threads that call, return, and compute in between.
+fn calls(threads: &[Life], slices: usize) -> Vec<Call> {
     let mut all = Vec::new();
     for (tid, (within, lengths)) in (100u32..).zip(threads) {
         let mut at = BOOT + u64::from(tid);

@@ -135,8 +135,8 @@ pub(super) fn summary(options: &cli::Summary) -> Result<u8, Failure> {
 fn open(named: &Bundle, is_json: bool, asked: &cli::Scope) -> Result<(Reading, Scope), Failure> {
     let filter = filter(&asked.filter)?;
     let (from, to) = (
-        moment(asked.from.as_deref(), named.tz.as_ref())?,
-        moment(asked.to.as_deref(), named.tz.as_ref())?,
+        moment(asked.from.as_deref(), named.times.tz.as_ref())?,
+        moment(asked.to.as_deref(), named.times.tz.as_ref())?,
     );
     let reading = Reading::open(named, is_json)?;
     let range = Range {
