@@ -298,6 +298,11 @@ impl Failures {
         let mut what = action;
         if let Some(code) = attribute("exitCode") {
             let _ = write!(what, ", exit code {code}");
+            // 128 and a signal's number, as shells have it. It may also be a program's own code: it is arithmetic, no cause.
+            let signal = code.parse::<u32>().ok().and_then(|code| code.checked_sub(128));
+            if let Some(name) = signal.and_then(abi::signal::name) {
+                let _ = write!(what, " (128 + {name})");
+            }
         }
         if let Some(signal) = attribute("signal") {
             let _ = write!(what, ", signal {signal}");
@@ -419,7 +424,14 @@ impl Failures {
             .values()
             .filter(|group| group.kind == kind && (with_noise || group.noise.is_none()))
             .collect();
-        groups.sort_by_key(|group| (group.is_missing(), Reverse(group.count), group.first));
+        groups.sort_by_key(|group| {
+            (
+                group.is_missing(),
+                group.is_preamble(),
+                Reverse(group.count),
+                group.first,
+            )
+        });
         groups
     }
 
@@ -582,6 +594,12 @@ impl Group {
         matches!(self.error.as_str(), "ENOENT" | "ENOTDIR")
     }
 
+    /// Whether it is one of the kernel's lines about a lack of memory that do not say whom it killed. There are several
+    /// for each kill, so that one comes first.
+    fn is_preamble(&self) -> bool {
+        self.kind == Kind::OutOfMemory && !self.what.contains("Killed process")
+    }
+
     fn who_text(&self) -> String {
         match (self.pids.len(), self.pids.first()) {
             (1, Some(pid)) => format!("{}[{pid}]", self.who),
@@ -679,6 +697,7 @@ const ECHILD: i32 = 10;
 const EAGAIN: i32 = 11;
 const EINVAL: i32 = 22;
 const ENOTTY: i32 = 25;
+const ENOSYS: i32 = 38;
 const ETIMEDOUT: i32 = 110;
 const EINPROGRESS: i32 = 115;
 /// `ERESTARTSYS` and what follows it: the kernel restarts the call (include/linux/errno.h).
@@ -715,6 +734,9 @@ fn noise(name: &str, errno: i32, target: &str, call: &Syscall) -> Option<&'stati
         (ECHILD, "wait4" | "waitid" | "waitpid") => Some("ECHILD of wait4 (no child left)"),
         (EINVAL, "readlink" | "readlinkat") => Some("EINVAL of readlink (no link)"),
         (EINVAL, "arch_prctl" | "prctl") => Some("EINVAL of prctl (does the kernel know it?)"),
+        (ENOSYS, "clone3" | "faccessat2" | "statx" | "openat2" | "close_range" | "rseq") => {
+            Some("ENOSYS of newer calls (the library takes the older one)")
+        }
         (errno, _) if RESTARTS.contains(&errno) => Some("calls that the kernel restarts"),
         _ => None,
     }
