@@ -103,7 +103,11 @@ fn kinds(line: &str) -> String {
         _ => line.to_owned(),
     };
     for word in line.split_whitespace() {
-        let word = numbers(word);
+        let word = if word.starts_with("kworker/") {
+            "kworker".to_owned()
+        } else {
+            numbers(word)
+        };
         let is_unit = matches!(word.as_str(), "B" | "KiB" | "MiB" | "GiB");
         words.push(if is_unit { "SIZE".to_owned() } else { word });
     }
@@ -120,7 +124,10 @@ fn numbers(word: &str) -> String {
             rest = rest.get(first.len_utf8()..).unwrap_or_default();
             continue;
         }
-        rest = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ':');
+        rest = match rest.strip_prefix("0x") {
+            Some(hex) => hex.trim_start_matches(|c: char| c.is_ascii_hexdigit()),
+            None => rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.' || c == ':'),
+        };
         out.push('0');
         for unit in ["ns", "us", "ms", "s"] {
             if let Some(behind) = rest.strip_prefix(unit)
@@ -141,7 +148,8 @@ mod tests {
 
     #[test]
     fn steps_are_the_commands_of_their_section() {
-        let document = "# A\n\n## One\n\ntext\n\n    $ a b\n    out\n\n    more\n    $ c\n\n## Two\n\n    $ d\n";
+        let document =
+            "# A\n\n## One\n\ntext\n\n    $ a b\n    out\n\n    more\n    $ c\n\n## Two\n\n    $ d\n";
         let one = steps(document, "One").unwrap();
         assert_eq!(one.len(), 2);
         assert_eq!(one[0].command, "a b");
@@ -154,6 +162,10 @@ mod tests {
         assert_eq!(
             kinds("519.9ms  #2375  dd[11477]   64.0 KiB"),
             kinds("1.2s #9 dd[7] 1 B")
+        );
+        assert_eq!(
+            kinds("munmap(0x7f36, 9) kworker/1:2[9]"),
+            kinds("munmap(0xab, 10) kworker/u8:5[3]")
         );
         assert_eq!(kinds("10.0.0.7:80 at 14:03:07.2"), "0 at 0");
         assert_eq!(kinds("write   67  8.1ms  |▁▂ █|"), "write 0 0T PLOT");

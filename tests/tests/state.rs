@@ -82,7 +82,20 @@ impl Moment {
                 };
                 self.descriptors.insert(number.parse()?, descriptor);
             }
-            [table @ ("tcp" | "udp"), _, local, remote, state, _, _, _, _, _, inode, ..] => {
+            [
+                table @ ("tcp" | "udp"),
+                _,
+                local,
+                remote,
+                state,
+                _,
+                _,
+                _,
+                _,
+                _,
+                inode,
+                ..,
+            ] => {
                 let socket = Socket {
                     protocol: if *table == "tcp" { "tcp" } else { "udp" },
                     state: tcp_state(state)?.to_owned(),
@@ -134,10 +147,7 @@ fn moments(said: &str) -> Result<Vec<Moment>> {
 
 fn lines(bundle: &Bundle, part: &str, num: u64, pid: u64) -> Result<Vec<Value>> {
     let at = format!("#{num}");
-    let text = bundle.shows(
-        "state",
-        &[part, "--at", &at, "--pid", &pid.to_string(), "--json"],
-    )?;
+    let text = bundle.shows("state", &[part, "--at", &at, "--pid", &pid.to_string(), "--json"])?;
     text.lines()
         .map(|line| serde_json::from_str(line).with_context(|| format!("not JSON: {line}")))
         .collect()
@@ -198,10 +208,9 @@ fn compare(found: &mut Found, bundle: &Bundle, moment: &Moment) -> Result<()> {
         let what = format!("{}{fd}", if name == "child" { "child's " } else { "" });
         let Some(row) = rows.remove(fd) else {
             if all_known {
-                found.differs.insert(format!(
-                    "{what}: kernel {:?}, replay has none",
-                    descriptor.target
-                ));
+                found
+                    .differs
+                    .insert(format!("{what}: kernel {:?}, replay has none", descriptor.target));
             } else {
                 found.unknown.insert(what);
             }

@@ -1,6 +1,6 @@
 //! What a call does to the state, by its table and number: looked up once for each number.
 
-use crate::abi;
+use crate::abi::{self, RetKind};
 use crate::event::Abi;
 use std::sync::LazyLock;
 
@@ -21,6 +21,8 @@ pub(super) enum Effect {
         name: &'static str,
         flags: Option<(u8, u64)>,
     },
+    /// Makes a descriptor of which nothing else is known.
+    Unknown,
     Close,
     CloseRange,
     Dup,
@@ -40,6 +42,10 @@ pub(super) enum Effect {
         flags: Option<u8>,
     },
     Connect,
+    /// Receives a message, with which descriptors may come; the position of the message, where it is copied.
+    Receive {
+        message: Option<u8>,
+    },
     Shutdown,
     /// Tells the socket's own address.
     OwnName,
@@ -103,7 +109,10 @@ fn table(abi: Abi) -> Vec<Facts> {
         };
         if let Some(row) = rows.get_mut(number) {
             *row = Facts {
-                effect: effect(call.name),
+                effect: match effect(call.name) {
+                    Effect::None if call.ret == RetKind::Fd => Effect::Unknown,
+                    effect => effect,
+                },
                 about,
             };
         }
@@ -171,6 +180,8 @@ fn effect(name: &str) -> Effect {
         "accept" => Effect::Accept { flags: None },
         "accept4" => Effect::Accept { flags: Some(3) },
         "connect" => Effect::Connect,
+        "recvmsg" => Effect::Receive { message: Some(1) },
+        "recvmmsg" | "recvmmsg_time64" => Effect::Receive { message: None },
         "shutdown" => Effect::Shutdown,
         "getsockname" => Effect::OwnName,
         "getpeername" => Effect::PeerName,

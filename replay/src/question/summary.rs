@@ -238,7 +238,12 @@ impl Summary {
     pub fn findings(&self) -> Vec<String> {
         let mut found = Vec::new();
         for (kind, _) in self.failures.kinds(false) {
-            let number = if kind == Kind::Call { 3 } else { 2 };
+            let number = match kind {
+                Kind::Call => 3,
+                // The kernel says one kill in several lines, of which the telling one comes first.
+                Kind::OutOfMemory => 1,
+                _ => 2,
+            };
             let groups = self.failures.of(kind, false);
             let told = |group: &&&super::Group| !group.is_missing();
             for group in groups.iter().filter(told).take(number) {
