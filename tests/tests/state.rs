@@ -195,6 +195,11 @@ fn lines(bundle: &Bundle, part: &str, num: u64, pid: u64) -> Result<Vec<Value>> 
         .collect()
 }
 
+/// A field of a row; what is unknown is absent, here null.
+fn field<'v>(row: &'v Value, key: &str) -> &'v Value {
+    row.get(key).unwrap_or(&Value::Null)
+}
+
 /// What was found at one moment: what differs, and what is unknown.
 #[derive(Debug, Default)]
 struct Found {
@@ -226,23 +231,27 @@ fn compare(found: &mut Found, bundle: &Bundle, moment: &Moment) -> Result<()> {
     let [mark] = mark.as_slice() else {
         bail!("{} marks {name}: {mark:?}", mark.len());
     };
-    let num = mark["evt.num"].as_u64().context("no number")?;
-    let pid = mark["proc.pid"].as_u64().context("no process")?;
+    let num = field(mark, "evt.num").as_u64().context("no number")?;
+    let pid = field(mark, "proc.pid").as_u64().context("no process")?;
     let mut rows: BTreeMap<i64, Value> = BTreeMap::new();
     let mut all_known = true;
     for row in lines(bundle, "fds", num, pid)? {
-        if row["fd.unknown"] == true {
+        if field(&row, "fd.unknown") == true {
             all_known = false;
         } else {
-            let fd = row["fd.num"].as_i64().context("no number")?;
+            let fd = field(&row, "fd.num").as_i64().context("no number")?;
             ensure!(rows.insert(fd, row).is_none(), "descriptor {fd} stands twice");
         }
     }
     let mut sockets: BTreeMap<i64, Value> = BTreeMap::new();
     for row in lines(bundle, "net", num, pid)? {
-        for user in row["socket.users"].as_array().context("no users")?.clone() {
-            if user["proc.pid"] == pid {
-                sockets.insert(user["fd.num"].as_i64().context("no number")?, row.clone());
+        for user in field(&row, "socket.users")
+            .as_array()
+            .context("no users")?
+            .clone()
+        {
+            if field(&user, "proc.pid") == pid {
+                sockets.insert(field(&user, "fd.num").as_i64().context("no number")?, row.clone());
             }
         }
     }
@@ -261,13 +270,13 @@ fn compare(found: &mut Found, bundle: &Bundle, moment: &Moment) -> Result<()> {
         found.hold(
             &format!("{what} close-on-exec"),
             &descriptor.close_on_exec.to_string(),
-            Some(&row["fd.cloexec"].to_string()),
+            Some(&field(&row, "fd.cloexec").to_string()),
         );
-        let inode = row["fd.ino"].as_u64().map(|inode| inode.to_string());
+        let inode = field(&row, "fd.ino").as_u64().map(|inode| inode.to_string());
         let target = descriptor.target.as_str();
         let number = |prefix: &str| target.strip_prefix(prefix)?.strip_suffix(']').map(str::to_owned);
         if let Some(number) = number("pipe:[") {
-            found.hold(&format!("{what} type"), "pipe", row["fd.type"].as_str());
+            found.hold(&format!("{what} type"), "pipe", field(&row, "fd.type").as_str());
             found.hold(&format!("{what} inode of the pipe"), &number, inode.as_deref());
         } else if let Some(number) = number("socket:[") {
             let Some(socket) = sockets.get(fd) else {
@@ -276,37 +285,40 @@ fn compare(found: &mut Found, bundle: &Bundle, moment: &Moment) -> Result<()> {
                     .insert(format!("{what}: kernel a socket, replay {row}"));
                 continue;
             };
-            let inode = socket["socket.inode"].as_u64().map(|inode| inode.to_string());
+            let inode = field(socket, "socket.inode")
+                .as_u64()
+                .map(|inode| inode.to_string());
             found.hold(&format!("{what} inode of the socket"), &number, inode.as_deref());
             // The kernel lists no TCP socket that is neither bound nor connected.
             let Some(kernel) = moment.sockets.get(&number.parse()?) else {
                 continue;
             };
+            let protocol = kernel.protocol;
             for (part, kernel) in [
-                ("protocol", kernel.protocol),
+                ("protocol", protocol),
                 ("state", &kernel.state),
                 ("local", &kernel.local),
                 ("remote", &kernel.remote),
             ] {
                 // /proc/net/unix does not tell whom a socket is connected to.
-                if part == "remote" && socket["socket.family"] == "unix" {
+                if part == "remote" && field(socket, "socket.family") == "unix" {
                     continue;
                 }
                 let key = format!("socket.{part}");
                 found.hold(
-                    &format!("{what} {} {part}", moment.sockets[&number.parse()?].protocol),
+                    &format!("{what} {} {part}", protocol),
                     kernel,
-                    socket[&key].as_str(),
+                    field(socket, &key).as_str(),
                 );
             }
         } else {
-            found.hold(&format!("{what} name"), target, row["fd.name"].as_str());
+            found.hold(&format!("{what} name"), target, field(&row, "fd.name").as_str());
         }
     }
     for (fd, row) in rows {
         found.differs.insert(format!(
             "{fd} at {name}: kernel has none, replay {}",
-            row["fd.name"]
+            field(&row, "fd.name")
         ));
     }
     Ok(())
