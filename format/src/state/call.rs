@@ -1,6 +1,6 @@
 //! Going over one system call.
 
-use super::effect::{self, About, CLOEXEC, Effect, Facts};
+use super::effect::{self, About, CLOEXEC, Effect, Facts, OpenFlags};
 use super::{Process, Socket, State, address, rights};
 use crate::abi;
 use crate::batch::{CaptureStatus, ROW_NEVER_RETURNED, SyscallBatch, SyscallRow};
@@ -213,7 +213,18 @@ impl State {
             Effect::Unknown => self.lose_track(pid, fd),
             Effect::Receive { message } => self.receive(call, message),
             Effect::Open { dir, path, flags } => {
-                let flags = flags.map_or(0, |arg| call.raw(arg));
+                let flags = match flags {
+                    OpenFlags::None => Some(0),
+                    OpenFlags::Argument(arg) => Some(call.raw(arg)),
+                    OpenFlags::Behind(arg) => call
+                        .structure(arg)
+                        .and_then(|how| how.first_chunk().copied())
+                        .map(u64::from_le_bytes),
+                };
+                // Whether it is closed by execve would be a guess.
+                let Some(flags) = flags else {
+                    return self.lose_track(pid, fd);
+                };
                 let base = dir.map_or(AT_FDCWD, |arg| call.int(arg));
                 let Some(name) = self.path(pid, base, call.whole(path)) else {
                     return self.lose_track(pid, fd);

@@ -13,7 +13,7 @@ pub(super) enum Effect {
     Open {
         dir: Option<u8>,
         path: u8,
-        flags: Option<u8>,
+        flags: OpenFlags,
     },
     /// Makes a descriptor of a kind; close-on-exec by the bits of an argument.
     Make {
@@ -55,6 +55,17 @@ pub(super) enum Effect {
     Fchdir,
     Mount,
     Unmount,
+}
+
+/// Where the flags of an open are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OpenFlags {
+    /// There are none.
+    None,
+    /// An argument.
+    Argument(u8),
+    /// The first 64 bits of the structure behind an argument, `struct open_how` (include/uapi/linux/openat2.h).
+    Behind(u8),
 }
 
 /// Which descriptor a call is about: see [`abi::descriptor_arg`].
@@ -130,23 +141,22 @@ fn effect(name: &str) -> Effect {
         "open" => Effect::Open {
             dir: None,
             path: 0,
-            flags: Some(1),
+            flags: OpenFlags::Argument(1),
         },
         "creat" => Effect::Open {
             dir: None,
             path: 0,
-            flags: None,
+            flags: OpenFlags::None,
         },
         "openat" => Effect::Open {
             dir: Some(0),
             path: 1,
-            flags: Some(2),
+            flags: OpenFlags::Argument(2),
         },
-        // Its flags are in a structure that is not copied.
         "openat2" => Effect::Open {
             dir: Some(0),
             path: 1,
-            flags: None,
+            flags: OpenFlags::Behind(2),
         },
         "epoll_create" => make("eventpoll", "anon_inode:[eventpoll]", None),
         "epoll_create1" => make("eventpoll", "anon_inode:[eventpoll]", Some((0, CLOEXEC))),

@@ -340,6 +340,35 @@ fn known(sh: &Task) -> State {
 }
 
 #[test]
+fn the_flags_of_openat2_are_in_its_structure() {
+    let sh = task(7, 7, "sh");
+    let at = -100i64 as u64;
+    let how = |flags: u64| [flags, 0, 0].map(u64::to_le_bytes).concat();
+    let path: (u8, ArgKind, &[u8]) = (1, ArgKind::Path, b"/x");
+    for (flags, close_on_exec) in [(0, false), (0o2_000_000, true)] {
+        let mut state = known(&sh);
+        Script::default()
+            .call(
+                &sh,
+                "openat2",
+                &[at, 1, 1, 24],
+                5,
+                &[path, (2, ArgKind::Struct, &how(flags))],
+            )
+            .run(&mut state);
+        let open = state.descriptors(7).find(|open| open.fd == 5).unwrap();
+        assert_eq!(open.close_on_exec, close_on_exec);
+        assert_eq!(open.file.name.name, b"/x");
+    }
+    let mut state = known(&sh);
+    Script::default()
+        .call(&sh, "openat2", &[at, 1, 1, 24], 5, &[path])
+        .run(&mut state);
+    let process = state.process_of(7).unwrap();
+    assert!(!process.has(5) && !process.whole);
+}
+
+#[test]
 fn a_descriptor_that_came_from_elsewhere_is_unknown_not_absent() {
     let sh = task(7, 7, "sh");
     let message = |control: &[u8]| {

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -192,6 +193,7 @@ static void after_exec(void)
 
 int main(int argc, char **argv)
 {
+	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC };
 	int pair[2], ends[2], file, other, tcp, mine, theirs, udp, status;
 	struct sockaddr_in address;
 	pthread_t thread;
@@ -281,6 +283,7 @@ int main(int argc, char **argv)
 	must(symlink("plain", "link"), "symlink");
 	must(open("link", O_RDONLY), "link");
 	must(rename("plain", "renamed"), "rename");
+	must(syscall(SYS_openat2, AT_FDCWD, "/etc/group", &how, sizeof(how)), "openat2");
 	moment("names");
 
 	execl("/proc/self/exe", "moments", "after-exec", NULL);
