@@ -283,6 +283,11 @@ impl Failures {
         let mut what = action;
         if let Some(code) = attribute("exitCode") {
             let _ = write!(what, ", exit code {code}");
+            // 128 and a signal's number, as shells have it. It may also be a program's own code: it is arithmetic, no cause.
+            let signal = code.parse::<u32>().ok().and_then(|code| code.checked_sub(128));
+            if let Some(name) = signal.and_then(abi::signal::name) {
+                let _ = write!(what, " (128 + {name})");
+            }
         }
         if let Some(signal) = attribute("signal") {
             let _ = write!(what, ", signal {signal}");
