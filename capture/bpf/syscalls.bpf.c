@@ -123,6 +123,13 @@ INLINE u32 bounded(u64 value, u32 limit)
 	return result;
 }
 
+/*
+ * Whether `n`, a u32 variable, is a size between 1 and `max`. Two comparisons of one register: out of `n > 0 && n <= max`
+ * the compiler makes one of `n - 1`, and the verifier of Linux 6.1 does not carry its outcome back to `n`.
+ */
+#define FITS(n, max) \
+	((n) != 0 && ({ asm volatile("" : "+r"(n)); (n) <= (max); }))
+
 INLINE void count_drop(u32 class)
 {
 	u64 *counter = map_lookup(&drops, &class);
@@ -248,7 +255,7 @@ INLINE void capture_bytes(struct scratch *s, u8 arg, u8 kind, u64 from, u64 leng
 	long error = 0;
 	if (!from)
 		return;
-	if (n > 0 && n <= SF_DATA_MAX)
+	if (FITS(n, SF_DATA_MAX))
 		error = read_user(AT(s, off), n, (void *)from);
 	if (error)
 		capture_header(s, off, arg, kind, SF_AT_EXIT, SF_FAILED, 0, EFAULT);
@@ -297,7 +304,7 @@ INLINE void capture_segments(struct scratch *s, u8 arg, u64 from, u64 count, u64
 		if (done >= limit)
 			continue;
 		n = bounded(segment.len, limit - done);
-		if (n == 0 || n > SF_DATA_MAX)
+		if (!FITS(n, SF_DATA_MAX))
 			continue;
 		/* done < SF_DATA_MAX and n <= SF_DATA_MAX: two of them fit behind any offset. */
 		error = read_user(AT(s, off) + (done & (SF_DATA_MAX - 1)), n, (void *)segment.base);
@@ -363,13 +370,13 @@ INLINE void capture_message(struct scratch *s, u8 arg, u8 kind, u64 from)
 	}
 	at = head;
 	n = bounded(message.iovlen, SF_MSG_IOVECS) * entry;
-	if (n > 0 && n <= SF_MSG_IOVECS * 16) {
+	if (FITS(n, SF_MSG_IOVECS * 16)) {
 		if (read_user(AT(s, off) + (at & 63), n, (void *)message.iov))
 			goto cut;
 		at += n;
 	}
 	n = bounded(message.controllen, SF_CONTROL_MAX);
-	if (message.control && n > 0 && n <= SF_CONTROL_MAX) {
+	if (message.control && FITS(n, SF_CONTROL_MAX)) {
 		if (read_user(AT(s, off) + (at & 255), n, (void *)message.control))
 			goto cut;
 		at += n;
@@ -403,41 +410,57 @@ INLINE u32 ioctl_size(u32 request)
 	return request >> 30 ? request >> 16 & 0x3fff : 0;
 }
 
-/* An array of pointers to strings: the strings, each with its NUL, at `s->off`. */
+INLINE long read_pointer(struct scratch *s, u64 from, u32 index, u64 *pointer)
+{
+	*pointer = 0;
+	return s->compat ? read_user(pointer, 4, (void *)(from + index * 4)) :
+			   read_user(pointer, 8, (void *)(from + index * 8));
+}
+
+/*
+ * An array of pointers to strings: the strings, each with its NUL, at `s->off`.
+ *
+ * The loop ends in its counter's comparison: a body that falls through into its own head is refused by Linux 6.1
+ * ("back-edge", push_insn in kernel/bpf/verifier.c: only a jump may go back).
+ */
 __attribute__((noinline)) int gather(struct scratch *s, u64 from)
 {
-	u32 at = 0;
+	u32 at = 0, i;
+	u64 string;
 	if (!s)
 		return 0;
 	s->list_len = 0;
 	s->list_status = SF_WHOLE;
-	for (u32 i = 0; i <= SF_ARGV_STRINGS; i++) {
-		u64 string = 0;
+	for (i = 0; i < SF_ARGV_STRINGS; i++) {
 		u32 room = bounded(SF_ARGV_MAX - at, SF_ARGV_MAX);
 		long n;
-		if (s->compat ? read_user(&string, 4, (void *)(from + i * 4)) : read_user(&string, 8, (void *)(from + i * 8))) {
+		if (read_pointer(s, from, i, &string)) {
 			s->list_status = at ? SF_TRUNCATED : SF_FAILED;
-			break;
+			goto out;
 		}
 		if (!string)
-			break;
-		if (i == SF_ARGV_STRINGS || room < 2 || at >= SF_ARGV_MAX) {
+			goto out;
+		if (room < 2 || at >= SF_ARGV_MAX) {
 			s->list_status = SF_TRUNCATED;
-			break;
+			goto out;
 		}
 		n = read_user_str(AT(s, s->off) + (at & 4095), room, (void *)string);
 		if (n < 0) {
 			s->list_status = at ? SF_TRUNCATED : SF_FAILED;
-			break;
+			goto out;
 		}
 		/* One that fills the room has lost its end: it stands without its NUL. */
 		if (n >= room) {
 			at += room - 1;
 			s->list_status = SF_TRUNCATED;
-			break;
+			goto out;
 		}
 		at += n;
 	}
+	/* As many strings as are kept: is there one more? */
+	if (read_pointer(s, from, SF_ARGV_STRINGS, &string) || string)
+		s->list_status = SF_TRUNCATED;
+out:
 	s->list_len = bounded(at, SF_ARGV_MAX);
 	return 0;
 }
@@ -449,8 +472,8 @@ __attribute__((noinline)) int count_pointers(struct scratch *s, u64 from)
 		return 0;
 	s->list_status = SF_WHOLE;
 	for (u32 i = 0; i < SF_ENVP_STRINGS; i++) {
-		u64 string = 0;
-		if (s->compat ? read_user(&string, 4, (void *)(from + i * 4)) : read_user(&string, 8, (void *)(from + i * 8))) {
+		u64 string;
+		if (read_pointer(s, from, i, &string)) {
 			s->list_status = SF_FAILED;
 			return 0;
 		}

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod call;
+pub mod dns;
 pub mod escape;
 pub mod exit;
 pub mod export;

@@ -201,7 +201,7 @@ fn owner(name: &str) -> Option<Stream> {
         "clock" => Some(Stream::Clock),
         "metrics" => Some(Stream::Metrics),
         "blk" => Some(Stream::Block),
-        "pkt" | "eth" | "ip" | "tcp" | "udp" | "icmp" => Some(Stream::Packet),
+        "pkt" | "eth" | "ip" | "tcp" | "udp" | "icmp" | "dns" => Some(Stream::Packet),
         "log" => Some(Stream::Log),
         "journal" => Some(Stream::Journal),
         "kernel" => Some(Stream::Kernel),
