@@ -1017,6 +1017,8 @@ int process_attach(u64 *ctx)
 	return 0;
 }
 
+#include "signals.h"
+
 /* ---- walks over all tasks ---- */
 
 /* Makes entries for tasks that belong and have none; writes one byte for each, so user space can count them. */
