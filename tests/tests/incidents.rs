@@ -239,7 +239,7 @@ fn an_oom_kill_after_a_leak() -> Result<()> {
     let killed = number(killed.first().context("awk was not killed")?)?;
     // Before the leak there is next to nothing.
     let readings: Vec<u64> = bundle
-        .events("evt.type=metrics and metrics.memory.rss_bytes > 1048576")?
+        .events("evt.type=metrics and metrics.memory.rss_bytes > 1MiB")?
         .iter()
         .filter_map(|event| event["metrics.memory.rss_bytes"].as_u64())
         .collect();
