@@ -23,6 +23,7 @@ use crate::stream::{self, Stored};
 use crate::time::Anchors;
 use crate::{BootTime, cbor};
 use std::io::{Read, Seek};
+use std::sync::Arc;
 use storage::Storage;
 
 /// The folder of what was read before the start: logs and journal of the look-back, and what it lacks.
@@ -67,8 +68,8 @@ pub struct Bundle<R> {
     origin: Option<Origin>,
     end: Option<End>,
     condition: Condition,
-    frames: Vec<FramePlace>,
-    slices: Vec<SliceInfo>,
+    frames: Arc<Vec<FramePlace>>,
+    slices: Arc<Vec<SliceInfo>>,
     anchors: Anchors,
 }
 
@@ -106,8 +107,8 @@ impl<R: Read + Seek> Bundle<R> {
             origin,
             end: None,
             condition: Condition::Complete,
-            frames: vec![first],
-            slices: Vec::new(),
+            frames: Arc::new(vec![first]),
+            slices: Arc::default(),
             anchors,
         })
     }
@@ -124,8 +125,8 @@ impl<R: Read + Seek> Bundle<R> {
             origin: self.origin.clone(),
             end: self.end.clone(),
             condition: self.condition.clone(),
-            frames: self.frames.clone(),
-            slices: self.slices.clone(),
+            frames: Arc::clone(&self.frames),
+            slices: Arc::clone(&self.slices),
             anchors: self.anchors.clone(),
         })
     }
@@ -349,6 +350,14 @@ impl<R: Read + Seek> Bundle<R> {
             .into_iter()
     }
 
+    /// What a slice decompresses to, in bytes, as far as the seek table tells; where it does not, its length in the file.
+    #[must_use]
+    pub fn content_of(&self, info: &SliceInfo) -> u64 {
+        self.frames_of(info)
+            .map(|place| place.content.max(place.len))
+            .fold(0, u64::saturating_add)
+    }
+
     pub(crate) fn outer_frames(&self) -> Vec<FramePlace> {
         let inside = |place: &FramePlace| {
             let after = self.slices.partition_point(|slice| slice.offset <= place.offset);
@@ -435,16 +444,16 @@ impl<R: Read + Seek> Bundle<R> {
             return Err(bad("it lacks the header's clock anchor"));
         }
         self.end = Some(end);
-        self.slices = with_holes(slices, gaps, true);
-        self.frames = frames;
+        self.slices = Arc::new(with_holes(slices, gaps, true));
+        self.frames = Arc::new(frames);
         self.anchors = anchors;
         Ok(())
     }
 
     /// Finds out from the start of the file what there is, as far as it is good.
     fn walk(&mut self) -> Result<(), ReadError> {
-        self.frames.truncate(1);
-        self.slices.clear();
+        Arc::make_mut(&mut self.frames).truncate(1);
+        Arc::make_mut(&mut self.slices).clear();
         let mut offset = self.frames.first().map_or(0, |place| place.len);
         let mut slice_start: Option<u64> = None;
         let mut good = offset;
@@ -459,7 +468,7 @@ impl<R: Read + Seek> Bundle<R> {
             match self.walk_frame(offset, &mut slice_start) {
                 Ok((place, sealed)) => {
                     offset += place.len;
-                    self.frames.push(place);
+                    Arc::make_mut(&mut self.frames).push(place);
                     if sealed {
                         good = offset;
                         slice_start = None;
@@ -492,7 +501,7 @@ impl<R: Read + Seek> Bundle<R> {
         };
         // Frames of a slice that was never sealed belong to nothing.
         if let Some(start) = slice_start {
-            self.frames.retain(|place| place.offset < start);
+            Arc::make_mut(&mut self.frames).retain(|place| place.offset < start);
         }
         let found = u32::try_from(self.slices.len()).unwrap_or(u32::MAX);
         let same = |end: &End| end.slices == found && end.events == sum(&self.slices);
@@ -500,8 +509,8 @@ impl<R: Read + Seek> Bundle<R> {
             let problem = "the end record counts other slices than there are".to_owned();
             self.condition = Condition::Damaged { offset, problem };
         }
-        let slices = std::mem::take(&mut self.slices);
-        self.slices = with_holes(slices, self.gaps(), self.condition.is_complete());
+        let slices = std::mem::take(Arc::make_mut(&mut self.slices));
+        self.slices = Arc::new(with_holes(slices, self.gaps(), self.condition.is_complete()));
         Ok(())
     }
 
@@ -530,7 +539,7 @@ impl<R: Read + Seek> Bundle<R> {
             for anchor in &ledger.anchors {
                 self.anchors.push(*anchor);
             }
-            self.slices.push(info);
+            Arc::make_mut(&mut self.slices).push(info);
             return Ok((place, true));
         }
         if slice_start.is_some() {

@@ -199,11 +199,18 @@ pub(crate) struct Bundle {
     /// The bundle; - for standard input
     #[arg(value_name = "BUNDLE")]
     pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) times: Times,
+    #[command(flatten)]
+    pub(crate) paging: Paging,
+}
+
+/// In which zone times are.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Times {
     /// Show times in this zone, and mean it by times without one: UTC (the default), local, +02:00, Europe/Berlin
     #[arg(long, value_name = "ZONE", allow_hyphen_values = true, display_order = 900)]
     pub(crate) tz: Option<Zone>,
-    #[command(flatten)]
-    pub(crate) paging: Paging,
 }
 
 /// Whether long output on a terminal goes through a pager.
@@ -224,7 +231,7 @@ impl Paging {
 impl Bundle {
     /// The zone that times are shown in. Programs get UTC.
     pub(crate) fn zone(&self, is_json: bool) -> Zone {
-        self.tz.clone().filter(|_| !is_json).unwrap_or_default()
+        self.times.tz.clone().filter(|_| !is_json).unwrap_or_default()
     }
 }
 
@@ -287,9 +294,8 @@ pub(crate) struct View {
     /// Read on while the bundle is being written; begins at its end
     #[arg(long)]
     pub(crate) follow: bool,
-    /// Show times in this zone, and mean it by times without one: UTC (the default), local, +02:00, Europe/Berlin
-    #[arg(long, value_name = "ZONE", allow_hyphen_values = true, display_order = 900)]
-    pub(crate) tz: Option<Zone>,
+    #[command(flatten)]
+    pub(crate) times: Times,
 }
 
 #[derive(Debug, Args)]
@@ -321,6 +327,8 @@ pub(crate) enum Part {
     Net,
     /// Mounts
     Mounts,
+    /// System calls in flight: entered, and not returned yet
+    Calls,
 }
 
 #[derive(Debug, Args)]

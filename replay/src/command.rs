@@ -172,8 +172,7 @@ impl Reading {
     fn open(named: &cli::Bundle, is_json: bool) -> Result<Self, Failure> {
         let path = &named.path;
         let mut bundle = open::bundle(path)?;
-        let mut context = open::context(&mut bundle);
-        context.zone = named.zone(is_json);
+        let context = open::context(&mut bundle).in_zone(named.zone(is_json));
         Ok(Self {
             path: escape::line(&path.display().to_string()).into_owned(),
             timeline: Timeline::new(bundle),

@@ -227,8 +227,7 @@ fn more(out: &mut String, value: &str) {
 /// Everything for people, lines ended, times in their zone. `name` is what the bundle is called.
 #[must_use]
 pub fn text<R: Read + Seek>(bundle: &Bundle<R>, name: &str, zone: &Zone) -> String {
-    let mut context = open::outline(bundle);
-    context.zone = zone.clone();
+    let context = open::outline(bundle).in_zone(zone.clone());
     let header = bundle.header();
     let mut out = String::new();
     row(

@@ -11,6 +11,7 @@ mod density;
 mod failure;
 mod naming;
 mod ranking;
+mod room;
 mod slowest;
 mod summary;
 mod transfer;
@@ -23,7 +24,7 @@ pub use density::{Density, Glyphs, Rows, WIDTH_MAX};
 pub use failure::{Failures, Group, Kind};
 pub use naming::{NameChange, Naming};
 pub(crate) use ranking::ends;
-pub use ranking::{Key, Order, Ranking, Row};
+pub use ranking::{Key, Order, Ranking, Row, rank};
 pub use slowest::{Class, Slowest, Spent};
 pub use summary::Summary;
 pub use transfer::{Way, transfer};
@@ -39,6 +40,8 @@ use stillframe_format::event::Body;
 
 /// The most keys that an answer keeps apart. What comes after them is counted together, and the answer says so.
 pub const KEYS_MAX: usize = 1 << 16;
+/// The most bytes of keys and texts that each list of an answer keeps; it is full as well when these are.
+pub const TEXTS_MAX: usize = 12 << 20;
 /// The longest key, path or text that an answer keeps, in bytes.
 pub const TEXT_MAX: usize = 1024;
 

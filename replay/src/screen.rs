@@ -85,9 +85,7 @@ impl Screen {
         let partial = partial(path).filter(|_| follow);
         let source = Source::new(open::source(partial.as_deref().unwrap_or(path))?);
         let mut bundle = Bundle::open(source.clone()).map_err(|error| open::not_read(path, error))?;
-        let mut context = open::context(&mut bundle);
-        context.zone = zone;
-        let context = Arc::new(context);
+        let context = Arc::new(open::context(&mut bundle).in_zone(zone));
         let facts = Facts::of(&bundle, Arc::clone(&context), follow);
         Ok(Self {
             source,
@@ -144,12 +142,18 @@ impl Screen {
         let mut asks = model.resize(size.width, size.height);
         asks.extend(model.begin(at, filter));
         asks.into_iter().for_each(|ask| lanes.ask(ask));
-        // When what has changed is drawn.
-        let mut due = Some(Instant::now() + TOGETHER);
+        // When what has changed is drawn: the first screen at once, an answer as soon as one was not drawn just now, a key
+        // when its answer had the time to come.
+        let mut due = Some(Instant::now());
+        let mut painted = Instant::now();
         loop {
             let patience = due.map_or(PATIENCE, |due| due.saturating_duration_since(Instant::now()));
+            let mut is_answer = false;
             let asks = match inputs.recv_timeout(patience) {
-                Ok(Input::Answer(answer)) => model.answer(*answer),
+                Ok(Input::Answer(answer)) => {
+                    is_answer = true;
+                    model.answer(*answer)
+                }
                 Ok(Input::Terminal(Event::Key(event))) => match terminal::key(event) {
                     Some(key) => model.key(key),
                     None => continue,
@@ -167,6 +171,7 @@ impl Screen {
                     }
                     if due.take().is_some() {
                         let asks = paint(&mut terminal, model)?;
+                        painted = Instant::now();
                         asks.into_iter().for_each(|ask| lanes.ask(ask));
                     }
                     if signals.came().is_some() {
@@ -189,7 +194,8 @@ impl Screen {
             if std::mem::take(&mut model.is_suspended) {
                 suspend(&mut terminal)?;
             }
-            due = due.or_else(|| Some(Instant::now() + TOGETHER));
+            let next = if is_answer { painted } else { Instant::now() } + TOGETHER;
+            due = Some(due.map_or(next, |due| due.min(next)));
         }
     }
 }

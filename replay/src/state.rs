@@ -1,7 +1,9 @@
 //! The state at a moment: the nearest checkpoint before it, and the events since folded over it.
 
+mod calls;
 mod table;
 
+pub(crate) use table::age;
 pub use table::{Part, Row, rows, text};
 
 use crate::moment::Place;
@@ -12,7 +14,8 @@ use serde::de::DeserializeOwned;
 use std::convert::Infallible;
 use std::io::{Read, Seek};
 use std::ops::ControlFlow;
-use stillframe_format::event::{Body, Loss, Stream};
+use stillframe_format::BootTime;
+use stillframe_format::event::{Body, Loss, OpenCall, Stream};
 use stillframe_format::header::TargetInfo;
 use stillframe_format::layout::{START_STATE, STATE, slice_member};
 use stillframe_format::ledger::SliceInfo;
@@ -27,6 +30,10 @@ pub struct Found {
     pub state: State,
     /// The last event that it is folded from; 0 for none.
     pub after: u64,
+    /// The calls that were in flight then, one for each thread at most, by process and thread.
+    pub calls: Vec<OpenCall>,
+    /// The moment; `None` when it is before everything.
+    pub time: Option<BootTime>,
     /// Slices that could not be read on the way: what they held is missing, and the state is uncertain since.
     pub damages: Vec<Damage>,
 }
@@ -45,8 +52,11 @@ pub fn at<R: Read + Seek>(timeline: &mut Timeline<R>, place: Place) -> Found {
     let mut found = Found {
         state,
         after: 0,
+        calls: Vec::new(),
+        time: None,
         damages: Vec::new(),
     };
+    let mut last_part = None;
     let last_number = slices_before(timeline, last);
     let first_number = slices_before(timeline, first + 1);
     let streams = |info: &SliceInfo| {
@@ -68,7 +78,11 @@ pub fn at<R: Read + Seek>(timeline: &mut Timeline<R>, place: Place) -> Found {
                     Place::Event(num) => Until::Event(num),
                     Place::Time(time) => Until::Time(time),
                 };
-                found.state.apply_part(&part, until)
+                let after = found.state.apply_part(&part, until)?;
+                if info.number == last_number {
+                    last_part = Some(part);
+                }
+                Ok(after)
             });
             match folded {
                 Ok(after) => found.after = after,
@@ -82,9 +96,27 @@ pub fn at<R: Read + Seek>(timeline: &mut Timeline<R>, place: Place) -> Found {
         },
     );
     match folded {
-        Ok(()) => found,
+        Ok(()) => {}
         Err(never) => match never {},
     }
+    if let Some(part) = last_part {
+        let after = found.after;
+        let moment = match place {
+            Place::Time(time) => Ok(time),
+            Place::Event(_) => calls::time_of(&part, after),
+        };
+        let before = || calls::entered_unseen(timeline, last.saturating_sub(1), &part);
+        let calls = moment.and_then(|time| {
+            found.time = Some(time);
+            calls::in_flight(&part, after, time, before)
+        });
+        match calls {
+            Ok(calls) => found.calls = calls,
+            // Only they are missing: the state before them has been read.
+            Err(error) => found.damages.push(Damage::new(part.info(), &error)),
+        }
+    }
+    found
 }
 
 /// The number of the last of the first `count` slices; 0 where there is none.

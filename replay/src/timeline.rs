@@ -1,22 +1,33 @@
-//! The events of a bundle in their total order, one slice in memory at a time.
+//! The events of a bundle in their total order.
+//!
+//! A reader that goes over them holds a few slices, decompressed, and a few MiB of events ([`crate::scan`]); one that
+//! stands on one of them holds its slice and the [`PAGE`] events around it.
 //!
 //! A slice that cannot be read is a hole with a known place: it is handed over as [`Item::Damage`], and what comes
 //! after it is read on.
 
 mod cursor;
+mod opened;
 mod search;
 
 pub use cursor::{Cursor, Step};
+pub(crate) use opened::Opened;
 pub use search::{Found, Search};
 
+use crate::filter::Filter;
 use crate::moment::Place;
+use crate::open;
+use std::convert::Infallible;
 use std::io::{Read, Seek};
 use std::ops::{ControlFlow, RangeInclusive};
 use stillframe_format::BootTime;
 use stillframe_format::error::ReadError;
-use stillframe_format::event::Event;
+use stillframe_format::event::{Event, OpenCall};
 use stillframe_format::ledger::SliceInfo;
-use stillframe_format::reader::{Bundle, Slice};
+use stillframe_format::reader::{Bundle, Streams};
+
+/// Events around a place that are put together at once.
+const PAGE: usize = 4096;
 
 /// A slice that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +98,7 @@ impl Range {
 
     /// Whether a slice may hold an event that lies in it. Of times only the beginning tells: all events of a slice
     /// are before its end, but late ones may be from any time before it.
-    fn may_hold(&self, first: u64, events: u64, end: BootTime) -> bool {
+    pub(crate) fn may_hold(&self, first: u64, events: u64, end: BootTime) -> bool {
         let last = first.saturating_add(events).saturating_sub(1);
         let begun = match self.from {
             None => true,
@@ -106,14 +117,21 @@ impl Range {
 #[derive(Debug)]
 pub struct Timeline<R> {
     bundle: Bundle<R>,
-    loaded: Option<(usize, Result<Slice, Damage>)>,
+    /// The slice that was looked at last.
+    loaded: Option<(usize, Result<Opened, Damage>)>,
+    /// Some of its events.
+    page: Vec<Event>,
 }
 
 impl<R: Read + Seek> Timeline<R> {
     /// The events of a bundle.
     #[must_use]
     pub fn new(bundle: Bundle<R>) -> Self {
-        Self { bundle, loaded: None }
+        Self {
+            bundle,
+            loaded: None,
+            page: Vec::new(),
+        }
     }
 
     /// The bundle.
@@ -139,19 +157,85 @@ impl<R: Read + Seek> Timeline<R> {
         self.bundle.last_event()
     }
 
-    /// Reads a slice, by its place among the slices, unless it is in memory already. `None` when there is none there.
-    pub fn slice(&mut self, index: usize) -> Option<Result<&Slice, &Damage>> {
-        if self.loaded.as_ref().is_none_or(|(at, _)| *at != index) {
-            let info = self.bundle.slices().get(index)?.clone();
-            // The old one goes first: never two in memory.
-            self.loaded = None;
-            let read = self
-                .bundle
-                .slice(index)
-                .map_err(|error| Damage::new(&info, &error));
-            self.loaded = Some((index, read));
+    /// The event of a number, or what keeps it from being read; `None` when there is none.
+    pub fn event(&mut self, num: u64) -> Option<Result<&Event, &Damage>> {
+        let index = self.slice_of(num)?;
+        let first = self.page.first().map(|event| event.num);
+        let is_there = first.is_some_and(|first| first <= num && num - first < self.page.len() as u64);
+        if !is_there {
+            self.turn_to(index, num);
         }
-        self.loaded.as_ref().map(|(_, read)| read.as_ref())
+        if let Some((_, Err(damage))) = &self.loaded {
+            return Some(Err(damage));
+        }
+        let first = self.page.first().map(|event| event.num)?;
+        let at = usize::try_from(num.checked_sub(first)?).ok()?;
+        self.page.get(at).map(Ok)
+    }
+
+    /// Puts the events around one together.
+    fn turn_to(&mut self, index: usize, num: u64) {
+        // The old ones go first: never two in memory.
+        self.page = Vec::new();
+        let Some(info) = self.bundle.slices().get(index).cloned() else {
+            return;
+        };
+        if self.loaded.as_ref().is_none_or(|(at, _)| *at != index) {
+            self.loaded = None;
+            let opened = self.bundle.slice_bytes(index);
+            let opened = opened.and_then(|bytes| Opened::new(&bytes, Streams::ALL));
+            self.loaded = Some((index, opened.map_err(|error| Damage::new(&info, &error))));
+        }
+        let Some((_, Ok(opened))) = &self.loaded else {
+            return;
+        };
+        let into = num.saturating_sub(info.first);
+        let from = num - into % PAGE as u64;
+        match opened.events(from, PAGE) {
+            Ok(page) => self.page = page,
+            Err(error) => self.loaded = Some((index, Err(Damage::new(&info, &error)))),
+        }
+    }
+
+    /// The number of the first event, from the slice of a moment on, that is not before it; `None` when all are. Late
+    /// events stand before the others of their slice and are passed over when they are from before the moment.
+    pub fn first_from(&mut self, time: BootTime) -> Option<u64> {
+        let context = open::outline(&self.bundle);
+        let search = Search {
+            range: Range {
+                from: Some(Place::Time(time)),
+                to: None,
+            },
+            filter: &Filter::default(),
+            context: &context,
+            count: false,
+            limit: Some(1),
+        };
+        let mut num = None;
+        let searched: Result<(), Infallible> = self.search(&search, |slice| {
+            num = match slice {
+                Ok(found) => found.events.first().map(|event| event.num),
+                Err(damage) => (damage.events > 0).then_some(damage.first),
+            };
+            Ok(if num.is_some() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        });
+        match searched {
+            Ok(()) => num,
+        }
+    }
+
+    /// Calls that had not returned when the last slice was sealed; none where it cannot be read.
+    pub fn open_at_end(&mut self) -> Vec<OpenCall> {
+        let last = self.bundle.slices().len().checked_sub(1);
+        let part = last.and_then(|last| {
+            let bytes = self.bundle.slice_bytes(last).ok()?;
+            bytes.open(Streams::default()).ok()
+        });
+        part.and_then(|part| part.open_calls().ok()).unwrap_or_default()
     }
 
     /// The place among the slices of the one that holds an event; `None` when no slice does.
@@ -200,44 +284,26 @@ impl<R: Read + Seek> Timeline<R> {
         range: &Range,
         mut visit: impl FnMut(Item<'_>) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
-        self.each_slice(range, |slice| {
-            let slice = match slice {
-                Ok(slice) => slice,
-                Err(damage) => return visit(Item::Damage(damage)),
-            };
-            for event in slice.events.iter().filter(|event| range.contains(event)) {
-                if visit(Item::Event(event))?.is_break() {
-                    return Ok(ControlFlow::Break(()));
+        let context = open::outline(&self.bundle);
+        let search = Search {
+            range: *range,
+            filter: &Filter::default(),
+            context: &context,
+            count: false,
+            limit: None,
+        };
+        self.search(&search, |found| {
+            match found {
+                Ok(found) => {
+                    for event in &found.events {
+                        if visit(Item::Event(event))?.is_break() {
+                            return Ok(ControlFlow::Break(()));
+                        }
+                    }
                 }
+                Err(damage) => return visit(Item::Damage(&damage)),
             }
             Ok(ControlFlow::Continue(()))
         })
-    }
-
-    /// Visits the slices that may hold something of a range, whole, until the visitor breaks off.
-    ///
-    /// # Errors
-    /// The visitor's.
-    pub fn each_slice<E>(
-        &mut self,
-        range: &Range,
-        mut visit: impl FnMut(Result<&Slice, &Damage>) -> Result<ControlFlow<()>, E>,
-    ) -> Result<(), E> {
-        for index in 0..self.bundle.slices().len() {
-            let wanted = self
-                .bundle
-                .slices()
-                .get(index)
-                .is_some_and(|slice| range.may_hold(slice.first, slice.events, slice.to));
-            if !wanted {
-                continue;
-            }
-            if let Some(slice) = self.slice(index)
-                && visit(slice)?.is_break()
-            {
-                break;
-            }
-        }
-        Ok(())
     }
 }

@@ -27,6 +27,13 @@ pub struct Context {
 }
 
 impl Context {
+    /// The same, with times shown to people in a zone.
+    #[must_use]
+    pub fn in_zone(mut self, zone: Zone) -> Self {
+        self.zone = zone;
+        self
+    }
+
     /// Wall-clock time of a moment in nanoseconds since 1970; `None` when the bundle has no anchor.
     #[must_use]
     pub fn realtime(&self, time: BootTime) -> Option<i64> {

@@ -29,6 +29,7 @@ use stillframe_replay::field::{self, FieldRef, Selector, Shape};
 use stillframe_replay::filter::{Expression, Filter, Operator, Test};
 use stillframe_replay::moment::Place;
 use stillframe_replay::open;
+use stillframe_replay::question::{self, Key, Order, Ranking, Scope};
 use stillframe_replay::state;
 use stillframe_replay::timeline::{Found, Range, Search, Timeline};
 use stillframe_replay::view::{Context, View};
@@ -164,7 +165,7 @@ fn bundle(random: &mut Random) -> Vec<u8> {
 fn events(timeline: &mut Timeline<Bytes<Vec<u8>>>) -> Vec<Event> {
     let mut all = Vec::new();
     for index in 0..timeline.bundle().slices().len() {
-        all.extend(timeline.slice(index).unwrap().unwrap().events.clone());
+        all.extend(timeline.bundle_mut().slice(index).unwrap().events);
     }
     all
 }
@@ -375,4 +376,47 @@ fn what_a_filter_can_not_match_is_not_read() {
             .all(|stream| filter("not fd.num=3").may_match(stream))
     );
     let _ = WEB;
+}
+
+/// The ranking that events give, one after another.
+fn ranked(
+    timeline: &mut Timeline<Bytes<Vec<u8>>>,
+    context: &Context,
+    scope: &Scope,
+    key: Key,
+) -> serde_json::Value {
+    let mut ranking = Ranking::new(key);
+    let mut coverage = question::scan(timeline, context, scope, |view| ranking.take(view));
+    coverage.together = ranking.together();
+    ranking.json(Order::Time, usize::MAX, scope, &coverage, context)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn sums_over_columns_equal_sums_over_events(seed in 1..u64::MAX) {
+        let mut random = Random(seed);
+        let bytes = bundle(&mut random);
+        let mut timeline = Timeline::new(Bundle::open(Bytes::new(bytes)).unwrap());
+        let context = open::context(timeline.bundle_mut());
+        let all = events(&mut timeline);
+        for round in 0..8 {
+            let text = expression(&mut random, &all, &context, 0).to_string();
+            let scope = Scope {
+                filter: if round < 2 { Filter::default() } else { Filter::parse(&text).unwrap() },
+                range: if round < 4 {
+                    Range::default()
+                } else {
+                    Range { from: place(&mut random, &all), to: place(&mut random, &all) }
+                },
+            };
+            for key in [Key::Process, Key::Syscall, Key::Container, Key::Error, Key::File] {
+                let expected = ranked(&mut timeline, &context, &scope, key);
+                let (ranking, coverage) = question::rank(&mut timeline, &context, &scope, key);
+                let found = ranking.json(Order::Time, usize::MAX, &scope, &coverage, &context);
+                prop_assert_eq!(&found, &expected, "{:?} of {} in {:?}", key, &text, scope.range);
+            }
+        }
+    }
 }

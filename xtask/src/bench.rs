@@ -2,6 +2,7 @@
 //!
 //! Times depend on the machine, ratios of one run much less: the table gives both, and only ratios are promises.
 
+pub(crate) mod replay;
 pub(crate) mod table;
 
 use crate::bed::Bed;
@@ -37,6 +38,18 @@ struct Sample {
 struct Row {
     name: &'static str,
     samples: Vec<Sample>,
+}
+
+/// The middle one, or the mean of the two in the middle.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 {
+        values.get(middle).copied()
+    } else {
+        let (low, high) = (values.get(middle.checked_sub(1)?)?, values.get(middle)?);
+        Some(f64::midpoint(*low, *high))
+    }
 }
 
 /// Measures, prints the table, and puts it into `docs/performance.md` when `write` is set.

@@ -8,10 +8,10 @@ mod demo;
 mod fuzz;
 mod interrupt;
 mod licences;
-
 mod sizes;
 mod synth;
 mod test;
+mod vm;
 mod workspace;
 
 use anyhow::Result;
@@ -34,14 +34,33 @@ enum Chore {
     Bed(BedChore),
     /// Record a small workload that capture starts itself, and show what replay sees in it. Needs root, no engine.
     Demo,
-    /// Compare untraced, capture and strace on the same work, in turn. Needs root: brings up the test bed.
+    /// Compare untraced, capture and strace on the same work, in turn (needs root: brings up the test bed); measure replay on
+    /// made-up bundles, next to tshark and editcap.
     Bench {
+        /// Only this part.
+        #[arg(long)]
+        only: Option<Part>,
+        /// Size of the bundle that every command is measured on.
+        #[arg(long, default_value = "128MiB", value_parser = |text: &str| synth::size(text).map_err(|error| format!("{error:#}")))]
+        size: u64,
+        /// Size of the bundle for scans and seeks.
+        #[arg(long, default_value = "4GiB", value_parser = |text: &str| synth::size(text).map_err(|error| format!("{error:#}")))]
+        large: u64,
         /// Rounds; the table shows medians.
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
         /// Put the table into docs/performance.md.
         #[arg(long)]
         write: bool,
+    },
+    /// Run a command and write what it took.
+    #[command(hide = true)]
+    Measured {
+        /// The file that is written.
+        output: PathBuf,
+        /// The command and its arguments.
+        #[arg(trailing_var_arg = true, required = true, allow_hyphen_values = true)]
+        command: Vec<String>,
     },
     /// Run every parser on bytes that a fuzzer makes up.
     Fuzz {
@@ -78,12 +97,27 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Record on other kernels, in qemu, and look at what the bundles hold. Needs root for Debian's packages.
+    Vm {
+        /// Put the table into docs/kernel-support.md.
+        #[arg(long)]
+        write: bool,
+    },
     /// Every check that a change must pass. Needs root: brings up the test bed, and takes it down again.
     Test {
         /// Also what takes long: other targets, fuzzing.
         #[arg(long)]
         all: bool,
     },
+}
+
+/// Parts of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// What recording costs.
+    Capture,
+    /// What reading costs.
+    Replay,
 }
 
 #[derive(Subcommand)]
@@ -117,7 +151,22 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Bed(BedChore::Down) => bed::down(),
         Chore::Bed(BedChore::Run { command }) => bed::run(&command),
         Chore::Demo => demo::run(),
-        Chore::Bench { rounds, write } => bench::run(rounds, write),
+        Chore::Bench {
+            only,
+            size,
+            large,
+            rounds,
+            write,
+        } => {
+            if only != Some(Part::Replay) {
+                bench::run(rounds, write)?;
+            }
+            if only != Some(Part::Capture) {
+                bench::replay::run(size, large, rounds, write)?;
+            }
+            Ok(())
+        }
+        Chore::Measured { output, command } => bench::replay::measured(&output, &command),
         Chore::Fuzz { time, targets } => fuzz::run(time, &targets),
         Chore::Sizes { write } => sizes::run(write),
         Chore::Synth {
@@ -128,5 +177,6 @@ fn run(chore: Chore) -> Result<()> {
         } => synth::run(size, rate, seed, &output),
         Chore::Bpf { check } => bpf::rebuild(check),
         Chore::Test { all } => test::run(all),
+        Chore::Vm { write } => vm::run(write),
     }
 }

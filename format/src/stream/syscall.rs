@@ -255,19 +255,24 @@ impl<'a> SyscallColumns<'a> {
         (!unseen).then(|| self.duration.get(row))
     }
 
+    /// See [`Syscall::ret`].
+    #[must_use]
+    pub fn ret(&self, row: usize) -> Return {
+        if self.flags.get(row) & u64::from(ROW_NEVER_RETURNED) != 0 {
+            Return::Never
+        } else {
+            Return::Value(unzigzag(self.ret.get(row)))
+        }
+    }
+
     /// The same without the duration, which is the one that has to be decoded for it.
     #[must_use]
     pub fn facts_but_duration(&self, row: usize) -> SyscallFacts {
-        let flags = self.flags.get(row);
         SyscallFacts {
             abi: self.abi(row),
             number: u32::try_from(self.number.get(row)).unwrap_or(u32::MAX),
             args: std::array::from_fn(|arg| self.args.get(arg).map_or(0, |column| column.get(row))),
-            ret: if flags & u64::from(ROW_NEVER_RETURNED) != 0 {
-                Return::Never
-            } else {
-                Return::Value(unzigzag(self.ret.get(row)))
-            },
+            ret: self.ret(row),
             duration: None,
             cpu: u16::try_from(self.cpu.get(row)).unwrap_or(u16::MAX),
         }

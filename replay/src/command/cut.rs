@@ -11,8 +11,8 @@ use stillframe_replay::timeline::Range;
 
 pub(super) fn run(options: &cli::Cut) -> Result<u8, Failure> {
     let (from, to) = (
-        moment(options.from.as_deref(), options.bundle.tz.as_ref())?,
-        moment(options.to.as_deref(), options.bundle.tz.as_ref())?,
+        moment(options.from.as_deref(), options.bundle.times.tz.as_ref())?,
+        moment(options.to.as_deref(), options.bundle.times.tz.as_ref())?,
     );
     let path = &options.bundle.path;
     let mut reading = Reading::open(&options.bundle, false)?;

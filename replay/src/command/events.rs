@@ -12,8 +12,8 @@ use stillframe_replay::view::View;
 pub(super) fn run(options: &cli::Events) -> Result<u8, Failure> {
     let filter = filter(&options.filter)?;
     let (from, to) = (
-        moment(options.from.as_deref(), options.bundle.tz.as_ref())?,
-        moment(options.to.as_deref(), options.bundle.tz.as_ref())?,
+        moment(options.from.as_deref(), options.bundle.times.tz.as_ref())?,
+        moment(options.to.as_deref(), options.bundle.times.tz.as_ref())?,
     );
     let mut reading = Reading::open(&options.bundle, options.json)?;
     let range = Range {

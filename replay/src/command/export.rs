@@ -47,8 +47,8 @@ pub(super) fn run(options: &cli::Export) -> Result<u8, Failure> {
     let fields = csv::fields(options.fields.as_deref().unwrap_or(standard))
         .map_err(|error| Failure::Usage(format!("export: --fields: {error}")))?;
     let (from, to) = (
-        moment(options.from.as_deref(), options.bundle.tz.as_ref())?,
-        moment(options.to.as_deref(), options.bundle.tz.as_ref())?,
+        moment(options.from.as_deref(), options.bundle.times.tz.as_ref())?,
+        moment(options.to.as_deref(), options.bundle.times.tz.as_ref())?,
     );
     let mut reading = Reading::open(&options.bundle, options.format != Format::Html)?;
     let range = Range {

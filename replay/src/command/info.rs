@@ -16,8 +16,7 @@ pub(super) fn run(options: &cli::Info) -> Result<u8, Failure> {
         out.write_all(info::text(&bundle, &name, &options.bundle.zone(false)).as_bytes())?;
     }
     out.finish()?;
-    let mut context = open::outline(&bundle);
-    context.zone = options.bundle.zone(options.json);
+    let context = open::outline(&bundle).in_zone(options.bundle.zone(options.json));
     if let Some(shortfall) = open::shortfall(bundle.condition(), &context) {
         say(&format!("{name}: {shortfall}"));
     }

@@ -6,17 +6,14 @@ use serde_json::Value;
 use std::io::Write as _;
 use stillframe_replay::escape;
 use stillframe_replay::question::{
-    Coverage, Density, Failures, Glyphs, Ranking, Scope, Slowest, Summary, Tree, scan, scan_marks,
+    Coverage, Density, Failures, Glyphs, Scope, Slowest, Summary, Tree, rank, scan, scan_marks,
 };
 use stillframe_replay::timeline::Range;
 
 pub(super) fn top(options: &cli::Top) -> Result<u8, Failure> {
     let (mut reading, scope) = open(&options.bundle, options.json, &options.scope)?;
-    let mut ranking = Ranking::new(options.by.into());
-    let mut coverage = scan(&mut reading.timeline, &reading.context, &scope, |view| {
-        ranking.take(view);
-    });
-    coverage.together = ranking.together();
+    let by = options.by.into();
+    let (ranking, coverage) = rank(&mut reading.timeline, &reading.context, &scope, by);
     let order = options.sort.into();
     let found = !ranking.rows(order).is_empty();
     let context = &reading.context;
@@ -139,8 +136,8 @@ pub(super) fn summary(options: &cli::Summary) -> Result<u8, Failure> {
 fn open(named: &Bundle, is_json: bool, asked: &cli::Scope) -> Result<(Reading, Scope), Failure> {
     let filter = filter(&asked.filter)?;
     let (from, to) = (
-        moment(asked.from.as_deref(), named.tz.as_ref())?,
-        moment(asked.to.as_deref(), named.tz.as_ref())?,
+        moment(asked.from.as_deref(), named.times.tz.as_ref())?,
+        moment(asked.to.as_deref(), named.times.tz.as_ref())?,
     );
     let reading = Reading::open(named, is_json)?;
     let range = Range {

@@ -8,7 +8,7 @@ use stillframe_replay::state::{self, Part};
 use stillframe_replay::{escape, moment::Place};
 
 pub(super) fn run(options: &cli::State) -> Result<u8, Failure> {
-    let at = moment(Some(&options.at), options.bundle.tz.as_ref())?;
+    let at = moment(Some(&options.at), options.bundle.times.tz.as_ref())?;
     let mut reading = Reading::open(&options.bundle, options.json)?;
     let at = place(at, &reading.context)?.unwrap_or(Place::Event(0));
     let part = match options.part {
@@ -16,6 +16,7 @@ pub(super) fn run(options: &cli::State) -> Result<u8, Failure> {
         cli::Part::Fds => Part::Descriptors,
         cli::Part::Net => Part::Sockets,
         cli::Part::Mounts => Part::Mounts,
+        cli::Part::Calls => Part::Calls,
     };
     let found = state::at(&mut reading.timeline, at);
     let rows = state::rows(&found, part, options.pid, &reading.context);

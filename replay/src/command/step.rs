@@ -32,7 +32,7 @@ const LINE_MAX: u64 = 64 << 10;
 
 pub(super) fn run(options: &cli::Step) -> Result<u8, Failure> {
     let filter = filter(&options.filter)?;
-    let at = moment(options.at.as_deref(), options.bundle.tz.as_ref())?;
+    let at = moment(options.at.as_deref(), options.bundle.times.tz.as_ref())?;
     let reading = Reading::open(&options.bundle, false)?;
     let at = place(at, &reading.context)?;
     let mut keys: Box<dyn BufRead> = if options.bundle.path.as_os_str() == "-" {
@@ -43,7 +43,7 @@ pub(super) fn run(options: &cli::Step) -> Result<u8, Failure> {
     let mut stepper = Stepper {
         cursor: Cursor::new(reading.timeline),
         context: reading.context,
-        zone: options.bundle.tz.clone(),
+        zone: options.bundle.times.tz.clone(),
         filter,
         text: options.filter.clone(),
         damaged: false,

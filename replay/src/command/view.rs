@@ -10,7 +10,7 @@ use stillframe_replay::screen::{self, Screen};
 pub(super) fn run(options: &cli::View) -> Result<u8, Failure> {
     let path: PathBuf = options.path.clone().unwrap_or_default();
     filter(&options.filter)?;
-    let at = moment(options.at.as_deref(), options.tz.as_ref())?;
+    let at = moment(options.at.as_deref(), options.times.tz.as_ref())?;
     let is_pipe = path.as_os_str() == "-";
     for (name, is_terminal) in [
         ("output", io::stdout().is_terminal()),
@@ -27,7 +27,7 @@ pub(super) fn run(options: &cli::View) -> Result<u8, Failure> {
     let screen = Screen::open(
         &path,
         options.follow,
-        options.tz.clone().unwrap_or_default(),
+        options.times.tz.clone().unwrap_or_default(),
         look,
     )?;
     let at = place(at, screen.context())?;

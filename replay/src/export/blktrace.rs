@@ -6,14 +6,16 @@
 
 use super::Exported;
 use crate::output::{OutputError, Partial};
-use crate::timeline::{Range, Timeline};
+use crate::scan;
+use crate::timeline::{Damage, Timeline};
 use crate::view::Context;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read, Seek, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use stillframe_format::BootTime;
-use stillframe_format::event::{Block, BlockAction, Body, Device};
+use stillframe_format::event::{Block, BlockAction, Body, Device, Stream};
+use stillframe_format::reader::Streams;
 
 /// `BLK_IO_TRACE_MAGIC | BLK_IO_TRACE_VERSION`.
 const MAGIC: u32 = 0x6561_7400 | 7;
@@ -173,27 +175,33 @@ pub fn write<R: Read + Seek>(
     // worth of them is held back and sorted.
     let mut waiting: BTreeMap<(BootTime, u64), Block> = BTreeMap::new();
     let mut settled = BootTime(0);
-    timeline.each_slice(&Range::default(), |slice| {
-        let slice = match slice {
-            Ok(slice) => slice,
-            Err(damage) => {
-                exported.damages.push(damage.clone());
-                return Ok(ControlFlow::Continue(()));
+    let streams: Streams = [Stream::Block].into_iter().collect();
+    scan::slices(
+        timeline.bundle_mut(),
+        |info| streams.are_in(info),
+        |bytes| bytes.open(streams)?.stored(Stream::Block),
+        |info, stored| {
+            let stored = match stored {
+                Ok(stored) => stored,
+                Err(error) => {
+                    exported.damages.push(Damage::new(info, &error));
+                    return Ok(ControlFlow::Continue(()));
+                }
+            };
+            for stored in stored {
+                if let Body::Block(block) = stored.body {
+                    exported.items += 1;
+                    waiting.insert((stored.time, exported.items), block);
+                }
             }
-        };
-        for event in &slice.events {
-            if let Body::Block(block) = &event.body {
-                waiting.insert((event.time, event.num), block.clone());
-                exported.items += 1;
+            let later = waiting.split_off(&(settled, 0));
+            for ((time, _), block) in std::mem::replace(&mut waiting, later) {
+                traces.put(time, &block)?;
             }
-        }
-        let later = waiting.split_off(&(settled, 0));
-        for ((time, _), block) in std::mem::replace(&mut waiting, later) {
-            traces.put(time, &block)?;
-        }
-        settled = slice.ledger.from;
-        Ok::<_, BlktraceError>(ControlFlow::Continue(()))
-    })?;
+            settled = info.from;
+            Ok::<_, BlktraceError>(ControlFlow::Continue(()))
+        },
+    )?;
     for ((time, _), block) in waiting {
         traces.put(time, &block)?;
     }

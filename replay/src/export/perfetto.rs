@@ -81,13 +81,12 @@ pub fn write<R: Read + Seek>(
         }
         Ok::<_, io::Error>(ControlFlow::Continue(()))
     })?;
-    let last = timeline.bundle().slices().len().checked_sub(1);
     if scope.filter.is_all()
         && scope.is_open_ended()
-        && let Some(Ok(slice)) = last.and_then(|index| timeline.slice(index))
+        && let Some(last) = timeline.bundle().slices().last().map(|slice| slice.to)
     {
-        for open in &slice.open {
-            trace.open(open, slice.ledger.to)?;
+        for open in &timeline.open_at_end() {
+            trace.open(open, last)?;
         }
     }
     let bundle = timeline.bundle();

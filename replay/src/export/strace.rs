@@ -40,11 +40,8 @@ pub fn write<R: Read + Seek>(
         }
         Ok::<_, io::Error>(ControlFlow::Continue(()))
     })?;
-    let last = timeline.bundle().slices().len().checked_sub(1);
-    if let Some(Ok(slice)) = last.and_then(|index| timeline.slice(index)) {
-        for open in &slice.open {
-            write_open(open, context, out)?;
-        }
+    for open in &timeline.open_at_end() {
+        write_open(open, context, out)?;
     }
     Ok(exported)
 }

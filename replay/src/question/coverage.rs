@@ -109,12 +109,13 @@ impl Coverage {
             .take(BEHIND_MAX)
             .collect();
         for index in behind {
-            let Some(Ok(slice)) = timeline.slice(index) else {
-                continue;
-            };
-            for event in &slice.events {
-                if let Body::Loss(loss) = &event.body
-                    && event.time > to
+            let bytes = timeline.bundle_mut().slice_bytes(index);
+            let stored = bytes
+                .and_then(|bytes| bytes.open([Stream::Loss].into_iter().collect()))
+                .and_then(|part| part.stored(Stream::Loss));
+            for stored in stored.unwrap_or_default() {
+                if let Body::Loss(loss) = &stored.body
+                    && stored.time > to
                     && loss.from <= to
                 {
                     self.loss(loss);
@@ -170,8 +171,9 @@ impl Coverage {
         }
         if self.together > 0 {
             lines.push(format!(
-                "more than {} different keys: {} events are counted together as (others); narrow the question with -f",
+                "more than {} different keys, or {} MiB of them: {} events are counted together as (others); narrow the question with -f",
                 super::KEYS_MAX,
+                super::TEXTS_MAX >> 20,
                 self.together
             ));
         }

@@ -591,16 +591,10 @@ pub(crate) fn place_time<R: Read + Seek>(
 ) -> Option<BootTime> {
     match place? {
         Place::Time(time) => Some(time),
-        Place::Event(num) => {
-            let index = timeline.slice_of(num)?;
-            match timeline.slice(index)? {
-                Ok(slice) => {
-                    let at = slice.events.partition_point(|event| event.num < num);
-                    slice.events.get(at).map(|event| event.time)
-                }
-                Err(damage) => Some(damage.from),
-            }
-        }
+        Place::Event(num) => timeline.event(num).map(|event| match event {
+            Ok(event) => event.time,
+            Err(damage) => damage.from,
+        }),
     }
 }
 

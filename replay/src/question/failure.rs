@@ -3,23 +3,27 @@
 //! Some failures are how programs work: the search for a library asks folder after folder, a descriptor that does not
 //! block says EAGAIN. They are folded into one line, which says how many there were, so that the rest can be seen.
 
-use super::columns::{Columns, Side};
-use super::coverage::answer;
+mod answer;
+mod group;
+mod normal;
+
+pub use group::Group;
+
 use super::ranking::{address, ends};
-use super::{Coverage, KEYS_MAX, Scope, kept};
+use super::room::Room;
+use super::{KEYS_MAX, kept};
 use crate::field::{block_operation, command_line};
 use crate::packet::Transport;
-use crate::view::{Context, View};
+use crate::view::View;
 use crate::{call, escape, journal};
-use serde_json::{Map, Value};
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use group::PIDS_MAX;
+use normal::noise;
+use serde_json::Value;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use stillframe_format::abi;
 use stillframe_format::event::{ArgKind, Block, BlockAction, Body, ProcessChange, Syscall};
 
-/// The most process ids that a group remembers.
-const PIDS_MAX: usize = 64;
 /// The most processes whose command line is remembered for the day they fail.
 const COMMANDS_MAX: usize = 1 << 16;
 
@@ -85,31 +89,6 @@ impl Kind {
     }
 }
 
-/// Failures that are the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
-    /// What failed.
-    pub kind: Kind,
-    /// Who: the process's name, the container, the device.
-    pub who: String,
-    /// What: the call, the exit, the message.
-    pub what: String,
-    /// How: the errno's name; empty where there is none.
-    pub error: String,
-    /// On what: a path, an address, a descriptor.
-    pub target: String,
-    /// How many.
-    pub count: u64,
-    /// The first event.
-    pub first: u64,
-    /// The last event.
-    pub last: u64,
-    /// Process ids, the first few.
-    pub pids: BTreeSet<u32>,
-    /// Why it is taken for normal, where it is.
-    pub noise: Option<&'static str>,
-}
-
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct GroupKey {
     kind: Kind,
@@ -123,9 +102,11 @@ struct GroupKey {
 #[derive(Debug, Default)]
 pub struct Failures {
     groups: HashMap<GroupKey, Group>,
+    room: Room,
     together: u64,
     /// Command lines of processes that run, to say what it was that failed.
     commands: HashMap<u32, String>,
+    commands_room: Room,
 }
 
 impl Failures {
@@ -152,7 +133,10 @@ impl Failures {
                         if let Some(line) = command_line(argv)
                             && (self.commands.len() < COMMANDS_MAX || self.commands.contains_key(&pid))
                         {
-                            self.commands.insert(pid, kept(&escape::bytes(&line)));
+                            let line = self.commands_room.kept(&escape::bytes(&line));
+                            if let Some(before) = self.commands.insert(pid, line) {
+                                self.commands_room.give(&before);
+                            }
                         }
                     }
                     ProcessChange::Exit {
@@ -162,6 +146,7 @@ impl Failures {
                         last: true,
                     } => {
                         let command = self.commands.remove(&pid).unwrap_or_default();
+                        self.commands_room.give(&command);
                         if *status == 0 && *signal == 0 {
                             return;
                         }
@@ -390,9 +375,13 @@ impl Failures {
             error,
             target: kept(&target),
         };
-        if self.groups.len() >= KEYS_MAX && !self.groups.contains_key(&key) {
-            self.together = self.together.saturating_add(1);
-            return;
+        if !self.groups.contains_key(&key) {
+            // Key and group hold the same texts.
+            let size = 2 * (key.who.len() + key.what.len() + key.error.len() + key.target.len());
+            if self.groups.len() >= KEYS_MAX || !self.room.take(size) {
+                self.together = self.together.saturating_add(1);
+                return;
+            }
         }
         let num = view.event.num;
         let group = self.groups.entry(key).or_insert_with_key(|key| Group {
@@ -414,232 +403,6 @@ impl Failures {
         {
             group.pids.insert(pid);
         }
-    }
-
-    /// The groups of a kind, most frequent first, what only says that something is not there last; what is taken for normal only on demand.
-    #[must_use]
-    pub fn of(&self, kind: Kind, with_noise: bool) -> Vec<&Group> {
-        let mut groups: Vec<&Group> = self
-            .groups
-            .values()
-            .filter(|group| group.kind == kind && (with_noise || group.noise.is_none()))
-            .collect();
-        groups.sort_by_key(|group| {
-            (
-                group.is_missing(),
-                group.is_preamble(),
-                Reverse(group.count),
-                group.first,
-            )
-        });
-        groups
-    }
-
-    /// How many failures were taken for normal, by reason.
-    #[must_use]
-    pub fn noise(&self) -> BTreeMap<&'static str, u64> {
-        let mut sums: BTreeMap<&'static str, u64> = BTreeMap::new();
-        for group in self.groups.values() {
-            if let Some(reason) = group.noise {
-                let sum = sums.entry(reason).or_default();
-                *sum = sum.saturating_add(group.count);
-            }
-        }
-        sums
-    }
-
-    /// Whether nothing failed, but for what is normal unless that is asked for too.
-    #[must_use]
-    pub fn is_empty(&self, with_noise: bool) -> bool {
-        !self
-            .groups
-            .values()
-            .any(|group| with_noise || group.noise.is_none())
-    }
-
-    /// Groups of a kind in columns, at most `number`, lines ended.
-    #[must_use]
-    pub fn list(&self, kind: Kind, with_noise: bool, number: usize) -> String {
-        let groups = self.of(kind, with_noise);
-        let mut columns = Columns::new(&[
-            ("COUNT", Side::Right),
-            ("FIRST", Side::Right),
-            ("LAST", Side::Right),
-            ("WHO", Side::Left),
-            ("WHAT", Side::Left),
-        ]);
-        for group in groups.iter().take(number) {
-            columns.push(vec![
-                group.count.to_string(),
-                format!("#{}", group.first),
-                format!("#{}", group.last),
-                group.who_text(),
-                group.what_text(),
-            ]);
-        }
-        let mut out = columns.text();
-        if let Some(more) = groups.len().checked_sub(number).filter(|more| *more > 0) {
-            let _ = writeln!(out, "({more} more)");
-        }
-        out
-    }
-
-    /// The line about what was folded; `None` when nothing was.
-    #[must_use]
-    pub fn noise_line(&self) -> Option<String> {
-        let noise = self.noise();
-        let sum = noise.values().fold(0u64, |sum, count| sum.saturating_add(*count));
-        (sum > 0).then(|| {
-            let parts: Vec<String> = noise
-                .iter()
-                .map(|(reason, count)| format!("{count} {reason}"))
-                .collect();
-            format!(
-                "{sum} failures that are normal are not shown: {} (--all shows them)",
-                parts.join(", ")
-            )
-        })
-    }
-
-    /// All kinds, lines ended.
-    #[must_use]
-    pub fn text(&self, with_noise: bool, number: usize) -> String {
-        let mut out = String::new();
-        for kind in Kind::ALL {
-            if self.of(kind, with_noise).is_empty() {
-                continue;
-            }
-            if !out.is_empty() {
-                out.push('\n');
-            }
-            out.push_str(kind.title());
-            out.push('\n');
-            out.push_str(&self.list(kind, with_noise, number));
-        }
-        if !with_noise && let Some(line) = self.noise_line() {
-            if !out.is_empty() {
-                out.push('\n');
-            }
-            out.push_str(&line);
-            out.push('\n');
-        }
-        out
-    }
-
-    /// Kinds that have groups, with their titles.
-    pub(super) fn kinds(&self, with_noise: bool) -> impl Iterator<Item = (Kind, &'static str)> {
-        Kind::ALL
-            .into_iter()
-            .filter(move |kind| !self.of(*kind, with_noise).is_empty())
-            .map(|kind| (kind, kind.title()))
-    }
-
-    /// The whole answer for programs.
-    #[must_use]
-    pub fn json(
-        &self,
-        with_noise: bool,
-        number: usize,
-        scope: &Scope,
-        coverage: &Coverage,
-        context: &Context,
-    ) -> Value {
-        answer(
-            "errors",
-            scope,
-            vec![
-                ("rows", self.rows(with_noise, number).into()),
-                ("normal", serde_json::json!(self.noise())),
-            ],
-            coverage,
-            context,
-        )
-    }
-
-    /// The groups of each kind, at most `number` of each, for programs.
-    #[must_use]
-    pub fn rows(&self, with_noise: bool, number: usize) -> Vec<Value> {
-        let mut rows = Vec::new();
-        for kind in Kind::ALL {
-            for group in self.of(kind, with_noise).into_iter().take(number) {
-                let mut row = Map::new();
-                row.insert("kind".to_owned(), kind.name().into());
-                row.insert("who".to_owned(), group.who.clone().into());
-                row.insert("what".to_owned(), group.what.clone().into());
-                if !group.error.is_empty() {
-                    row.insert("error".to_owned(), group.error.clone().into());
-                }
-                if !group.target.is_empty() {
-                    row.insert("target".to_owned(), group.target.clone().into());
-                }
-                row.insert("count".to_owned(), group.count.into());
-                row.insert("first_event".to_owned(), group.first.into());
-                row.insert("last_event".to_owned(), group.last.into());
-                if !group.pids.is_empty() {
-                    row.insert("pids".to_owned(), serde_json::json!(group.pids));
-                }
-                if let Some(reason) = group.noise {
-                    row.insert("normal".to_owned(), reason.into());
-                }
-                rows.push(Value::Object(row));
-            }
-        }
-        rows
-    }
-}
-
-impl Group {
-    /// Whether it says only that something is not there: programs ask for much that may be missing, so this comes last.
-    pub(super) fn is_missing(&self) -> bool {
-        matches!(self.error.as_str(), "ENOENT" | "ENOTDIR")
-    }
-
-    /// Whether it is one of the kernel's lines about a lack of memory that do not say whom it killed. There are several
-    /// for each kill, so that one comes first.
-    fn is_preamble(&self) -> bool {
-        self.kind == Kind::OutOfMemory && !self.what.contains("Killed process")
-    }
-
-    fn who_text(&self) -> String {
-        match (self.pids.len(), self.pids.first()) {
-            (1, Some(pid)) => format!("{}[{pid}]", self.who),
-            (0, _) => self.who.clone(),
-            (PIDS_MAX, _) => format!("{} ({PIDS_MAX} processes or more)", self.who),
-            (many, _) => format!("{} ({many} processes)", self.who),
-        }
-    }
-
-    pub(super) fn what_text(&self) -> String {
-        let mut out = self.what.clone();
-        match self.kind {
-            Kind::Call => {
-                out.push_str(&format!(" {}", self.error));
-                if !self.target.is_empty() {
-                    out.push_str(&format!("  {}", self.target));
-                }
-            }
-            Kind::Reset => out = format!("{} {}", self.what, self.target),
-            Kind::Exit if !self.target.is_empty() => out.push_str(&format!(": {}", self.target)),
-            _ => {
-                if !self.target.is_empty() {
-                    out.push_str(&format!(" {}", self.target));
-                }
-                if !self.error.is_empty() {
-                    out.push_str(&format!(": {}", self.error));
-                }
-            }
-        }
-        out
-    }
-
-    /// In one line, for a headline.
-    pub(super) fn headline(&self) -> String {
-        let times = match self.count {
-            1 => format!("#{}", self.first),
-            count => format!("{count} times, #{} to #{}", self.first, self.last),
-        };
-        let text: String = self.what_text().chars().take(160).collect();
-        format!("{}: {text} ({times})", self.who_text())
     }
 }
 
@@ -690,105 +453,10 @@ fn target(call: &Syscall) -> String {
         .unwrap_or_default()
 }
 
-const EPERM: i32 = 1;
-const ENOENT: i32 = 2;
-const EINTR: i32 = 4;
-const ECHILD: i32 = 10;
-const EAGAIN: i32 = 11;
-const EINVAL: i32 = 22;
-const ENOTTY: i32 = 25;
-const ENOSYS: i32 = 38;
-const ETIMEDOUT: i32 = 110;
-const EINPROGRESS: i32 = 115;
-/// `ERESTARTSYS` and what follows it: the kernel restarts the call (include/linux/errno.h).
-const RESTARTS: std::ops::RangeInclusive<i32> = 512..=516;
-
-/// Why a failure is how programs normally work; `None` when it may mean something.
-fn noise(name: &str, errno: i32, target: &str, call: &Syscall) -> Option<&'static str> {
-    match (errno, name) {
-        (
-            ENOENT,
-            "open" | "openat" | "openat2" | "access" | "faccessat" | "faccessat2" | "stat" | "stat64"
-            | "lstat" | "newfstatat" | "fstatat64" | "statx" | "readlink" | "readlinkat",
-        ) if is_search(target) => Some("ENOENT in the search for libraries and locales"),
-        (
-            ENOENT,
-            "access" | "faccessat" | "faccessat2" | "stat" | "stat64" | "lstat" | "newfstatat" | "fstatat64"
-            | "statx",
-        ) if is_program(target) => Some("ENOENT in the search for programs"),
-        (ENOENT, "connect") if target == "/var/run/nscd/socket" || target == "/run/nscd/socket" => {
-            Some("connect to an nscd that does not run")
-        }
-        (EAGAIN, "futex" | "futex_time64" | "futex_wait" | "futex_waitv") => Some("EAGAIN of futex"),
-        (EAGAIN, _) if call.descriptor.is_some() || call::descriptor(call).is_some() => {
-            Some("EAGAIN on descriptors that do not block")
-        }
-        (EINPROGRESS, "connect") => Some("EINPROGRESS of connect"),
-        (EPERM, "epoll_ctl") => Some("EPERM of epoll_ctl (a file that is always ready)"),
-        (
-            EINTR,
-            "epoll_wait" | "epoll_pwait" | "poll" | "ppoll" | "select" | "pselect6" | "wait4" | "waitid",
-        ) => Some("EINTR of waits"),
-        (ENOTTY, "ioctl") => Some("ENOTTY of ioctl (is it a terminal?)"),
-        (ETIMEDOUT, "futex" | "futex_time64" | "futex_wait" | "futex_waitv") => Some("timeouts of futex"),
-        (ECHILD, "wait4" | "waitid" | "waitpid") => Some("ECHILD of wait4 (no child left)"),
-        (EINVAL, "readlink" | "readlinkat") => Some("EINVAL of readlink (no link)"),
-        (EINVAL, "arch_prctl" | "prctl") => Some("EINVAL of prctl (does the kernel know it?)"),
-        (ENOSYS, "clone3" | "faccessat2" | "statx" | "openat2" | "close_range" | "rseq") => {
-            Some("ENOSYS of newer calls (the library takes the older one)")
-        }
-        (errno, _) if RESTARTS.contains(&errno) => Some("calls that the kernel restarts"),
-        _ => None,
-    }
-}
-
-/// Whether a path is one that the search for a library, or for a locale, asks for.
-fn is_search(path: &str) -> bool {
-    let file = path.rsplit('/').next().unwrap_or(path);
-    path.starts_with("/etc/ld.so.")
-        || file.ends_with(".so")
-        || file.contains(".so.")
-        || file.ends_with(".mo")
-        || (path.starts_with("/lib") || path.starts_with("/usr/lib"))
-            && (path.contains("/tls") || path.ends_with("/x86_64") || path.ends_with("/haswell"))
-        || path.contains("/glibc-hwcaps")
-        || path.contains("/locale/")
-        || path.contains("/gconv/")
-}
-
-/// Whether a path is one that the search along PATH asks for.
-fn is_program(path: &str) -> bool {
-    let folder = path
-        .rsplit_once('/')
-        .map(|(folder, _)| folder)
-        .unwrap_or_default();
-    matches!(
-        folder.rsplit('/').next(),
-        Some("bin" | "sbin" | "shims" | "games")
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture;
-
-    #[test]
-    fn what_is_normal_is_told_from_what_is_not() {
-        let call = fixture::openat(-2);
-        let noise = |name, errno, target| noise(name, errno, target, &call).is_some();
-        assert!(noise("openat", ENOENT, "/lib/x86_64-linux-gnu/libfoo.so.1"));
-        assert!(noise("access", ENOENT, "/etc/ld.so.preload"));
-        assert!(!noise("openat", ENOENT, "/etc/app.conf"));
-        assert!(
-            !noise("openat", 13, "/lib/libfoo.so.1"),
-            "EACCES on a library is no search"
-        );
-        assert!(!noise("execve", ENOENT, "/bin/tool.so"));
-        assert!(noise("connect", EINPROGRESS, "10.0.0.9:80"));
-        assert!(!noise("connect", 111, "10.0.0.9:80"));
-        assert!(noise("read", 512, ""));
-    }
 
     #[test]
     fn each_kind_of_failure_is_found() {

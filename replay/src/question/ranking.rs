@@ -1,7 +1,12 @@
 //! Where the time went: sums over calls, by process, file, connection, call, container or error.
 
+mod tally;
+
+pub use tally::rank;
+
 use super::columns::{Columns, Side};
 use super::coverage::answer;
+use super::room::Room;
 use super::{Coverage, KEYS_MAX, Scope, TEXT_MAX, Way, kept, short, transfer};
 use crate::value::size;
 use crate::view::{Context, View};
@@ -9,7 +14,7 @@ use crate::{call, escape, packet};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use stillframe_format::event::{ArgKind, Body, Direction, Packet, ProcessChange, Syscall};
+use stillframe_format::event::{ArgKind, Body, Direction, Packet, ProcessChange, Syscall, Task};
 
 /// What rows are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,16 +126,20 @@ impl Row {
     }
 
     fn call(&mut self, num: u64, call: &Syscall) {
+        self.returned(num, call.ret.errno().is_some(), call.duration, transfer(call));
+    }
+
+    fn returned(&mut self, num: u64, failed: bool, spent: Option<u64>, moved: Option<(Way, u64)>) {
         self.seen(num);
         self.count = self.count.saturating_add(1);
-        self.errors = self.errors.saturating_add(u64::from(call.ret.errno().is_some()));
-        if let Some(spent) = call.duration {
+        self.errors = self.errors.saturating_add(u64::from(failed));
+        if let Some(spent) = spent {
             self.time = self.time.saturating_add(spent);
             if self.slowest.is_none_or(|(longest, _)| spent > longest) {
                 self.slowest = Some((spent, num));
             }
         }
-        match transfer(call) {
+        match moved {
             Some((Way::In, bytes)) => self.read = self.read.saturating_add(bytes),
             Some((Way::Out, bytes)) => self.written = self.written.saturating_add(bytes),
             // Read here and written there: the call names one descriptor of the two.
@@ -163,6 +172,7 @@ impl Row {
 pub struct Ranking {
     key: Key,
     rows: HashMap<Vec<u8>, Row>,
+    room: Room,
     /// What came when there was no room for more keys.
     others: Row,
     others_events: u64,
@@ -175,6 +185,7 @@ impl Ranking {
         Self {
             key,
             rows: HashMap::new(),
+            room: Room::default(),
             others: Row {
                 label: "(others)".to_owned(),
                 ..Row::default()
@@ -246,25 +257,30 @@ impl Ranking {
     }
 
     /// A process is called what its leader is called last.
-    fn rename(&mut self, pid: u32, task: &stillframe_format::event::Task) {
-        if task.tid != pid {
-            return;
+    fn rename(&mut self, pid: u32, task: &Task) {
+        if task.tid == pid {
+            self.call_it(pid, &task.comm);
         }
+    }
+
+    fn call_it(&mut self, pid: u32, comm: &[u8]) {
         if let Some(row) = self.rows.get_mut(pid.to_le_bytes().as_slice())
-            && row.comm != task.comm
+            && row.comm != comm
         {
-            row.comm.clone_from(&task.comm);
-            row.label = format!("{}[{pid}]", escape::bytes(&task.comm));
+            row.comm = comm.to_vec();
+            row.label = format!("{}[{pid}]", escape::bytes(comm));
         }
     }
 
     fn row_of(&mut self, key: &[u8], make: impl FnOnce() -> Row) -> &mut Row {
         if !self.rows.contains_key(key) {
-            if self.rows.len() >= KEYS_MAX {
+            let made = (self.rows.len() < KEYS_MAX).then(make);
+            let made = made.filter(|row| self.room.take(key.len() + row.label.len() + row.container.len()));
+            let Some(made) = made else {
                 self.others_events = self.others_events.saturating_add(1);
                 return &mut self.others;
-            }
-            self.rows.insert(key.to_vec(), make());
+            };
+            self.rows.insert(key.to_vec(), made);
         }
         self.rows.get_mut(key).unwrap_or(&mut self.others)
     }
@@ -430,10 +446,14 @@ fn label(label: String) -> Row {
 }
 
 fn process_row(call: &Syscall) -> Row {
+    process_row_of(&call.task)
+}
+
+fn process_row_of(task: &Task) -> Row {
     Row {
-        label: format!("{}[{}]", escape::bytes(&call.task.comm), call.task.pid),
-        pid: Some(call.task.pid),
-        container: call.task.container.clone(),
+        label: format!("{}[{}]", escape::bytes(&task.comm), task.pid),
+        pid: Some(task.pid),
+        container: task.container.clone(),
         ..Row::default()
     }
 }

@@ -235,12 +235,11 @@ impl Slowest {
         if !scope.is_open_ended() {
             return;
         }
-        let last = timeline.bundle().slices().len().checked_sub(1);
-        let Some(Ok(slice)) = last.and_then(|index| timeline.slice(index)) else {
+        let Some(last) = timeline.bundle().slices().last() else {
             return;
         };
-        let end = slice.ledger.to.min(context.end);
-        for open in &slice.open {
+        let end = last.to.min(context.end);
+        for open in &timeline.open_at_end() {
             let age = end.since(open.enter.unwrap_or(context.start));
             // What is known of it is asked as if it returned never.
             let event = Event {

@@ -22,13 +22,17 @@ pub fn transfer(call: &Syscall) -> Option<(Way, u64)> {
         return None;
     };
     let bytes = u64::try_from(value).ok()?;
-    let way = match call::name(call.abi, call.number).as_ref() {
+    Some((way(&call::name(call.abi, call.number))?, bytes))
+}
+
+/// Which way a call of this name moves the bytes that it returns; `None` when it returns none.
+pub(super) fn way(name: &str) -> Option<Way> {
+    Some(match name {
         "read" | "pread64" | "readv" | "preadv" | "preadv2" | "recvfrom" | "recv" | "recvmsg" => Way::In,
         "write" | "pwrite64" | "writev" | "pwritev" | "pwritev2" | "sendto" | "send" | "sendmsg" => Way::Out,
         "sendfile" | "sendfile64" | "splice" | "copy_file_range" | "tee" => Way::Between,
         _ => return None,
-    };
-    Some((way, bytes))
+    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 use super::columns::{Columns, Side};
 use super::coverage::{answer, put_time};
 use super::ranking::container_name;
-use super::{Coverage, KEYS_MAX, Scope, kept, short, since_start};
+use super::room::Room;
+use super::{Coverage, KEYS_MAX, Scope, short, since_start};
 use crate::field::command_line;
 use crate::view::{Context, View};
 use crate::{escape, state};
@@ -111,6 +112,7 @@ pub struct Node {
 pub struct Tree {
     nodes: Vec<Node>,
     by_pid: HashMap<u32, usize>,
+    room: Room,
     together: u64,
 }
 
@@ -130,7 +132,7 @@ impl Tree {
             tree.nodes.push(Node {
                 ppid: process.ppid,
                 comm: escape::bytes(&process.comm).into_owned(),
-                command: kept(&escape::line(&command)),
+                command: tree.room.kept(&escape::line(&command)),
                 container: process.container.clone(),
                 threads: (process.threads.len() as u64).saturating_sub(1),
                 ..Node::new(process.pid, Birth::Before)
@@ -207,7 +209,7 @@ impl Tree {
                         parent: Some(index),
                         ppid: Some(task.pid),
                         comm: node.comm.clone(),
-                        command: node.command.clone(),
+                        command: self.room.kept(&node.command),
                         container: node.container.clone(),
                         ..Node::new(*pid, Birth::Born(event.time, event.num))
                     };
@@ -219,7 +221,8 @@ impl Tree {
                     let line = line.or_else(|| filename.value().cloned());
                     if let Some(line) = line {
                         let cut = if argv.is_whole() { "" } else { "…" };
-                        node.command = format!("{}{cut}", kept(&escape::bytes(&line)));
+                        self.room.give(&node.command);
+                        node.command = format!("{}{cut}", self.room.kept(&escape::bytes(&line)));
                     }
                 }
                 ProcessChange::Exit {

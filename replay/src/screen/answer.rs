@@ -5,12 +5,10 @@ use super::ask::{Answer, Ask, Lane, Name, Row, RowKind, Told, What};
 use super::kin::Kin;
 use super::overview::{self, Overview};
 use super::part;
-use crate::filter::Filter;
 use crate::moment::Place;
-use crate::timeline::{Range, Search, Timeline};
+use crate::timeline::Timeline;
 use crate::view::{Context, View};
 use crate::{log, open, render};
-use std::convert::Infallible;
 use std::io::{Read, Seek};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -101,39 +99,9 @@ impl<R: Read + Seek> Desk<R> {
         let (first, last) = (self.timeline.first(), self.timeline.total());
         let num = match place {
             Place::Event(num) => num,
-            Place::Time(_) => self.first_from(place).unwrap_or(last),
+            Place::Time(time) => self.timeline.first_from(time).unwrap_or(last),
         };
         num.min(last).max(first)
-    }
-
-    /// The first event that is not before a moment.
-    fn first_from(&mut self, place: Place) -> Option<u64> {
-        let context = Arc::clone(&self.context);
-        let search = Search {
-            range: Range {
-                from: Some(place),
-                to: None,
-            },
-            filter: &Filter::default(),
-            context: &context,
-            count: false,
-            limit: Some(1),
-        };
-        let mut num = None;
-        let searched: Result<(), Infallible> = self.timeline.search(&search, |slice| {
-            num = match slice {
-                Ok(found) => found.events.first().map(|event| event.num),
-                Err(damage) => (damage.events > 0).then_some(damage.first),
-            };
-            Ok(if num.is_some() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            })
-        });
-        match searched {
-            Ok(()) => num,
-        }
     }
 
     /// What was logged before the first event, newest first.

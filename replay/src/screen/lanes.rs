@@ -113,9 +113,7 @@ impl Lanes {
                 let Ok(mut bundle) = Bundle::open(source.clone()) else {
                     continue;
                 };
-                let mut context = open::context(&mut bundle);
-                context.zone = zone.clone();
-                let context = Arc::new(context);
+                let context = Arc::new(open::context(&mut bundle).in_zone(zone.clone()));
                 // Reading all of it again must not become all that is done.
                 pause = LOOK.max(began.elapsed() * 5);
                 let facts = Facts::of(&bundle, Arc::clone(&context), true);

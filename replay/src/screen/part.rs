@@ -2,10 +2,11 @@
 
 use super::ask::{Shown, Table};
 use crate::moment::Place;
-use crate::state::{self, Part, Row};
+use crate::question::short;
+use crate::state::{self, Found, Part, Row};
 use crate::timeline::Timeline;
 use crate::view::Context;
-use crate::{escape, render};
+use crate::{call, escape, render};
 use serde_json::Value;
 use std::io::{Read, Seek};
 
@@ -46,7 +47,7 @@ pub(super) fn shown<R: Read + Seek>(
             .state
             .uncertain()
             .map(|since| format!("uncertain since {}", render::mapped_time(since, context))),
-        processes: tree(&state::rows(&found, Part::Processes, None, context)),
+        processes: tree(&state::rows(&found, Part::Processes, None, context), &found),
         descriptors: match pid {
             Some(pid) => descriptors(&state::rows(&found, Part::Descriptors, Some(pid), context), pid),
             None => of(Part::Descriptors, None),
@@ -80,6 +81,7 @@ fn filter(part: Part, row: &Row) -> Option<String> {
                 user.get("fd.num")?
             ))
         }
+        Part::Calls => Some(format!("thread.tid={}", number(row, "thread.tid")?)),
         Part::Mounts => None,
     }
 }
@@ -100,8 +102,25 @@ fn descriptors(rows: &[Row], pid: u32) -> Table {
     }
 }
 
-/// Processes in little room: the name with its place in the tree first.
-fn tree(rows: &[Row]) -> Table {
+/// The calls of a process that are in flight, in little room: `[futex 1.234s]`; of several threads the one that has
+/// waited longest, and how many more.
+fn in_flight(pid: u64, found: &Found) -> Option<String> {
+    let calls = found.calls.iter().filter(|call| u64::from(call.task.pid) == pid);
+    // One whose entry was not seen is older than all.
+    let oldest = calls.clone().min_by_key(|call| call.enter)?;
+    let name = call::name(oldest.abi, oldest.number);
+    let age = match state::age(oldest, found.time) {
+        Some(age) => short(age),
+        None => "?".to_owned(),
+    };
+    Some(match calls.count() {
+        1 => format!("[{name} {age}]"),
+        more => format!("[{name} {age}, {} more]", more - 1),
+    })
+}
+
+/// Processes in little room: the name with its place in the tree first, then what it is in.
+fn tree(rows: &[Row], found: &Found) -> Table {
     let more = rows.len().saturating_sub(LINES_MAX);
     let rows = rows.get(..rows.len().min(LINES_MAX)).unwrap_or_default();
     let lines = rows.iter().map(|row| {
@@ -109,12 +128,14 @@ fn tree(rows: &[Row]) -> Table {
         let command = cell(7);
         let indent = command.len() - command.trim_start_matches(' ').len();
         let (indent, command) = command.split_at_checked(indent).unwrap_or(("", command));
-        let line = format!("{:>7} {indent}{}  {command}", cell(0), cell(6));
+        let calls = number(row, "proc.pid").and_then(|pid| in_flight(pid, found));
+        let calls = calls.map_or_else(String::new, |calls| format!("  {calls}"));
+        let line = format!("{:>7} {indent}{}{calls}  {command}", cell(0), cell(6));
         (line, filter(Part::Processes, row))
     });
     let pid = |row: &Row| number(row, "proc.pid").and_then(|pid| u32::try_from(pid).ok());
     Table {
-        head: "    PID NAME  COMMAND".to_owned(),
+        head: "    PID NAME  [CALL IN FLIGHT]  COMMAND".to_owned(),
         lines: lines.collect(),
         more,
         pids: rows.iter().map(|row| pid(row).unwrap_or(0)).collect(),

@@ -1,12 +1,14 @@
 //! A state as rows: text in columns for people, flat objects for programs. What is not known is `?`, or absent.
 
 use super::Found;
-use crate::value::{Value as Field, rfc3339, size};
+use crate::value::{Value as Field, duration, rfc3339, size};
 use crate::view::Context;
-use crate::{escape, render};
+use crate::{call, escape, render};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use stillframe_format::BootTime;
+use stillframe_format::event::OpenCall;
 use stillframe_format::snapshot::MountInfo;
 use stillframe_format::state::{HeldSocket, OpenDescriptor, Process, Socket, State};
 
@@ -21,10 +23,12 @@ pub enum Part {
     Sockets,
     /// Mounts.
     Mounts,
+    /// Calls in flight.
+    Calls,
 }
 
 impl Part {
-    /// The part of a name: `ps`, `fds`, `net`, `mounts`.
+    /// The part of a name: `ps`, `fds`, `net`, `mounts`, `calls`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
@@ -32,6 +36,7 @@ impl Part {
             "fds" => Self::Descriptors,
             "net" => Self::Sockets,
             "mounts" => Self::Mounts,
+            "calls" => Self::Calls,
             _ => return None,
         })
     }
@@ -51,6 +56,7 @@ impl Part {
             Self::Descriptors => &["PID", "NAME", "FD", "TYPE", "CLOEXEC", "REFERS TO"],
             Self::Sockets => &["PROTO", "STATE", "LOCAL", "REMOTE", "PROCESSES"],
             Self::Mounts => &["CONTAINER", "TARGET", "TYPE", "SOURCE", "SIZE", "USED", "OPTIONS"],
+            Self::Calls => &["PID", "TID", "NAME", "CONTAINER", "FOR", "CALL"],
         }
     }
 }
@@ -77,6 +83,12 @@ pub fn rows(found: &Found, part: Part, pid: Option<u32>, context: &Context) -> V
             .collect(),
         Part::Sockets => sockets(state, pid),
         Part::Mounts => mounts(state, pid, context),
+        Part::Calls => found
+            .calls
+            .iter()
+            .filter(|call| pid.is_none_or(|pid| call.task.pid == pid))
+            .map(|call| call_row(call, found.time, context))
+            .collect(),
     };
     if let Some(since) = state.uncertain().and_then(|since| context.realtime(since)) {
         for row in &mut rows {
@@ -221,6 +233,46 @@ fn process_row(process: &Process, depth: usize, context: &Context) -> Row {
     }
     if let Some(name) = context.containers.get(&process.container) {
         object.insert("container.name".to_owned(), name.clone().into());
+    }
+    Row { cells, object }
+}
+
+/// How long a call had been in flight; `None` when its entry was not seen.
+pub(crate) fn age(call: &OpenCall, time: Option<BootTime>) -> Option<u64> {
+    Some(time?.since(call.enter?))
+}
+
+fn call_row(call: &OpenCall, time: Option<BootTime>, context: &Context) -> Row {
+    let task = &call.task;
+    let age = age(call, time);
+    let cells = vec![
+        task.pid.to_string(),
+        task.tid.to_string(),
+        escape::bytes(&task.comm).into_owned(),
+        escape::line(container(&task.container, context)).into_owned(),
+        or_unknown(age.map(|age| duration(i128::from(age)))),
+        escape::line(&call::open_text(call)).into_owned(),
+    ];
+    let mut object = Map::new();
+    object.insert("proc.pid".to_owned(), task.pid.into());
+    object.insert("thread.tid".to_owned(), task.tid.into());
+    put(&mut object, "proc.name", &task.comm);
+    if !task.container.is_empty() {
+        object.insert("container.id".to_owned(), task.container.clone().into());
+    }
+    if let Some(name) = context.containers.get(&task.container) {
+        object.insert("container.name".to_owned(), name.clone().into());
+    }
+    object.insert("evt.type".to_owned(), call::name(call.abi, call.number).into());
+    object.insert("call.text".to_owned(), call::open_text(call).into());
+    if let Some(enter) = call.enter {
+        if let Some(realtime) = context.realtime(enter) {
+            object.insert("call.entered".to_owned(), rfc3339(realtime).into());
+        }
+        object.insert("call.entered_boottime".to_owned(), enter.0.into());
+    }
+    if let Some(age) = age {
+        object.insert("call.age_ns".to_owned(), age.into());
     }
     Row { cells, object }
 }

@@ -3,7 +3,6 @@
 use super::{Damage, Timeline};
 use crate::moment::Place;
 use std::io::{Read, Seek};
-use stillframe_format::BootTime;
 use stillframe_format::event::Event;
 
 /// Stands on an event, before the first one, or behind the last one.
@@ -57,16 +56,10 @@ impl<R: Read + Seek> Cursor<R> {
         if self.at < self.timeline.first() {
             return Step::Start;
         }
-        let (at, found) = (self.at, self.timeline.slice_of(self.at));
-        let Some(slice) = found.and_then(|index| self.timeline.slice(index)) else {
-            return Step::End;
-        };
-        match slice {
-            Ok(slice) => {
-                let index = slice.events.partition_point(|event| event.num < at);
-                slice.events.get(index).map_or(Step::End, Step::Event)
-            }
-            Err(damage) => Step::Damage(damage),
+        match self.timeline.event(self.at) {
+            Some(Ok(event)) => Step::Event(event),
+            Some(Err(damage)) => Step::Damage(damage),
+            None => Step::End,
         }
     }
 
@@ -97,29 +90,12 @@ impl<R: Read + Seek> Cursor<R> {
             Place::Event(num) => num
                 .max(self.timeline.first().saturating_sub(1))
                 .min(self.timeline.total().saturating_add(1)),
-            Place::Time(time) => self.first_from(time),
+            Place::Time(time) => {
+                let behind = self.timeline.total().saturating_add(1);
+                self.timeline.first_from(time).unwrap_or(behind)
+            }
         };
         self.here()
-    }
-
-    /// The number of the first event from the slice of a moment on that is not before it. Late events stand before the
-    /// others of their slice and are passed over when they are from before the moment.
-    fn first_from(&mut self, time: BootTime) -> u64 {
-        let slices = self.timeline.bundle().slices();
-        let start = slices.partition_point(|slice| slice.to <= time);
-        for index in start..slices.len() {
-            match self.timeline.slice(index) {
-                Some(Ok(slice)) => {
-                    let found = slice.events.partition_point(|event| event.time < time);
-                    if let Some(event) = slice.events.get(found) {
-                        return event.num;
-                    }
-                }
-                Some(Err(damage)) if damage.events > 0 => return damage.first,
-                _ => {}
-            }
-        }
-        self.timeline.total().saturating_add(1)
     }
 
     /// The events of an unreadable slice that it stands on: first and last.

@@ -1,6 +1,6 @@
 //! The table of a benchmark: medians and ratios as Markdown, and its place in a page.
 
-use super::{CALLS, Row, STRACE_CALLS, Sample};
+use super::{CALLS, Row, STRACE_CALLS, Sample, median};
 use anyhow::{Context as _, Result, bail};
 use std::path::Path;
 
@@ -40,15 +40,7 @@ fn cell<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
 }
 
 fn median_of(row: &Row, of: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
-    let mut values: Vec<f64> = row.samples.iter().filter_map(of).collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 {
-        values.get(middle).copied()
-    } else {
-        let (low, high) = (values.get(middle.checked_sub(1)?)?, values.get(middle)?);
-        Some(f64::midpoint(*low, *high))
-    }
+    median(row.samples.iter().filter_map(of).collect())
 }
 
 /// Puts `text` between the two marks that the page has for `chore`.
