@@ -299,6 +299,8 @@ impl State {
                     process.threads.retain(|tid| *tid != task.tid);
                 }
             }
+            // What comes of them is told by the exit.
+            ProcessChange::Signal(_) | ProcessChange::OomKill(_) => {}
         }
     }
 

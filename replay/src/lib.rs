@@ -24,6 +24,7 @@ pub mod question;
 pub mod render;
 pub mod scan;
 pub mod screen;
+pub mod signal;
 pub mod state;
 pub mod timeline;
 pub mod value;
