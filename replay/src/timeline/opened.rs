@@ -22,7 +22,7 @@ pub(crate) struct Opened {
 impl Opened {
     /// Decompresses the wanted streams of a slice.
     pub(crate) fn new(bytes: &SliceBytes, streams: Streams) -> Result<Self, ReadError> {
-        let part = bytes.open(streams)?;
+        let mut part = bytes.open(streams)?;
         let segment = if streams.has(Stream::Syscall) {
             part.segment(Stream::Syscall)?
         } else {
@@ -36,6 +36,7 @@ impl Opened {
                 Vec::new()
             });
         }
+        part.let_go();
         Ok(Self {
             part,
             segment,
