@@ -183,7 +183,7 @@ impl<R: Read + Seek> Timeline<R> {
         if self.loaded.as_ref().is_none_or(|(at, _)| *at != index) {
             self.loaded = None;
             let opened = self.bundle.slice_bytes(index);
-            let opened = opened.and_then(|bytes| Opened::new(&bytes, Streams::ALL));
+            let opened = opened.and_then(|bytes| Opened::whole(&bytes, Streams::ALL));
             self.loaded = Some((index, opened.map_err(|error| Damage::new(&info, &error))));
         }
         let Some((_, Ok(opened))) = &self.loaded else {
@@ -194,6 +194,14 @@ impl<R: Read + Seek> Timeline<R> {
         match opened.events(from, PAGE) {
             Ok(page) => self.page = page,
             Err(error) => self.loaded = Some((index, Err(Damage::new(&info, &error)))),
+        }
+    }
+
+    /// The slice at `index`, if it is the one that was looked at last.
+    pub(crate) fn loaded(&self, index: usize) -> Option<&Opened> {
+        match &self.loaded {
+            Some((at, Ok(opened))) if *at == index => Some(opened),
+            _ => None,
         }
     }
 

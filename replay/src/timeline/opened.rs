@@ -22,7 +22,14 @@ pub(crate) struct Opened {
 impl Opened {
     /// Decompresses the wanted streams of a slice.
     pub(crate) fn new(bytes: &SliceBytes, streams: Streams) -> Result<Self, ReadError> {
-        let mut part = bytes.open(streams)?;
+        let mut opened = Self::whole(bytes, streams)?;
+        opened.part.let_go();
+        Ok(opened)
+    }
+
+    /// The same; the part keeps its members.
+    pub(crate) fn whole(bytes: &SliceBytes, streams: Streams) -> Result<Self, ReadError> {
+        let part = bytes.open(streams)?;
         let segment = if streams.has(Stream::Syscall) {
             part.segment(Stream::Syscall)?
         } else {
@@ -36,7 +43,6 @@ impl Opened {
                 Vec::new()
             });
         }
-        part.let_go();
         Ok(Self {
             part,
             segment,
