@@ -51,19 +51,39 @@ pub fn at<R: Read + Seek>(timeline: &mut Timeline<R>, place: Place) -> Found {
         Place::Time(time) => slices.partition_point(|slice| slice.to <= time).saturating_add(1),
     }
     .min(slices.len());
-    let (first, state) = base(timeline, last);
-    let mut found = Found {
-        state,
-        after: 0,
-        calls: Vec::new(),
-        time: None,
-        damages: Vec::new(),
+    let Some(index) = last.checked_sub(1) else {
+        return Found::new(base(timeline, last).1);
     };
-    let last_number = slices_before(timeline, last);
-    let first_number = slices_before(timeline, first + 1);
+    let mut found = timeline.open_beside(index, |timeline| before_slice(timeline, index));
+    let read = match timeline.loaded(index) {
+        Some(Ok(opened)) => found
+            .moment(&opened.part, opened.segment.as_ref(), place)
+            .map_err(|error| Damage::new(opened.part.info(), &error)),
+        Some(Err(damage)) => Err(damage.clone()),
+        None => return found,
+    };
+    match read {
+        Ok(calls) => {
+            let before = match calls.unseen.as_slice() {
+                [] => BTreeSet::new(),
+                unseen => calls::entered_unseen(timeline, index, unseen),
+            };
+            found.calls = calls.all(&before);
+        }
+        Err(damage) => found.damage(damage),
+    }
+    found
+}
+
+/// The state when a slice begins.
+fn before_slice<R: Read + Seek>(timeline: &mut Timeline<R>, index: usize) -> Found {
+    let (first, state) = base(timeline, index + 1);
+    let mut found = Found::new(state);
+    let number = |count| slices_before(timeline, count);
+    let numbers = number(first + 1)..number(index + 1);
     let folded = scan::slices(
         timeline.bundle_mut(),
-        |info| (first_number..last_number).contains(&info.number),
+        |info| numbers.contains(&info.number),
         |bytes| bytes.open(State::streams()),
         |info, part| {
             match part.and_then(|part| found.state.apply_part(&part, Until::End)) {
@@ -74,36 +94,22 @@ pub fn at<R: Read + Seek>(timeline: &mut Timeline<R>, place: Place) -> Found {
         },
     );
     match folded {
-        Ok(()) => {}
+        Ok(()) => found,
         Err(never) => match never {},
     }
-    if let Some(index) = last.checked_sub(1)
-        && let Some(info) = timeline.bundle().slices().get(index).cloned()
-    {
-        // Whoever stands in the slice has it open already.
-        let read = match timeline.loaded(index) {
-            Some(opened) => found.moment(&opened.part, opened.segment.as_ref(), place),
-            None => timeline
-                .bundle_mut()
-                .slice_bytes(index)
-                .and_then(|bytes| bytes.open(Streams::TIMES))
-                .and_then(|part| found.moment(&part, part.segment(Stream::Syscall)?.as_ref(), place)),
-        };
-        match read {
-            Ok(calls) => {
-                let before = match calls.unseen.as_slice() {
-                    [] => BTreeSet::new(),
-                    unseen => calls::entered_unseen(timeline, index, info.number == 1, unseen),
-                };
-                found.calls = calls.all(&before);
-            }
-            Err(error) => found.damage(Damage::new(&info, &error)),
-        }
-    }
-    found
 }
 
 impl Found {
+    fn new(state: State) -> Self {
+        Self {
+            state,
+            after: 0,
+            calls: Vec::new(),
+            time: None,
+            damages: Vec::new(),
+        }
+    }
+
     /// Goes over the slice of the moment up to it, and gives the calls in flight then.
     fn moment(
         &mut self,

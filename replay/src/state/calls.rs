@@ -115,14 +115,13 @@ fn open_call(calls: &SyscallColumns<'_>, row: usize, enter: Option<BootTime>) ->
 pub(super) fn entered_unseen<R: Read + Seek>(
     timeline: &mut Timeline<R>,
     index: usize,
-    is_first: bool,
     unseen: &[OpenCall],
 ) -> BTreeSet<Thread> {
     let bundle = timeline.bundle_mut();
     if bundle.header().plan.get("durations") == Some(&serde_json::Value::Bool(false)) {
         return BTreeSet::new();
     }
-    if is_first {
+    if bundle.slices().get(index).is_some_and(|slice| slice.number == 1) {
         return unseen.iter().map(|call| (call.task.pid, call.task.tid)).collect();
     }
     let Some(before) = index.checked_sub(1) else {
