@@ -96,10 +96,29 @@ typedef struct {
 struct signal_struct {
 	atomic_t live;
 	int nr_threads;
+	int group_exit_code;
+	unsigned int flags;
+	short oom_score_adj;
+} CORE;
+
+#define SIGNAL_GROUP_EXIT 0x4
+#define SIGNAL_UNKILLABLE 0x40
+
+struct sigaction {
+	void *sa_handler;
+} CORE;
+
+struct k_sigaction {
+	struct sigaction sa;
+} CORE;
+
+struct percpu_counter {
+	s64 count;
 } CORE;
 
 struct mm_struct {
-	unsigned long arg_start, arg_end;
+	unsigned long arg_start, arg_end, total_vm;
+	struct percpu_counter rss_stat[4]; /* before 6.2 another type: only programs for later kernels read it */
 } CORE;
 
 struct bpf_local_storage;

@@ -26,9 +26,37 @@ typedef long long s64;
 #define SF_EXIT 4   /* args[0] exit code as wait(2) shows it, args[1] last thread of its process */
 #define SF_RESCAN 5 /* a process with many threads joined a target's cgroup: walk the tasks again */
 
+/*
+ * SF_SIGNAL_GENERATED and SF_SIGNAL_DELIVERED, of the thread that it is for: nr the signal's number, args[0] si_code,
+ * args[1] the sender, process id above thread id (0: not known), args[2] the sender's target, args[3] what became of it
+ * (generated: the kernel's TRACE_SIGNAL_..., delivered: SF_ACTION_...), args[4] SF_SIGNAL_... bits; captures: the sender's
+ * comm (arg 1), then the first SF_SIGINFO bytes of the siginfo (arg 0) where the kernel has one.
+ */
+#define SF_SIGNAL_GENERATED 6
+#define SF_SIGNAL_DELIVERED 7
+/*
+ * The OOM killer chose a victim. args[0] the thread that ran into the limit, process id above thread id, args[1] its
+ * target, args[2] pages of address space, args[3] of anonymous memory, args[4] of files, args[5] of shared memory, enter
+ * is 1 when the pages are known, ret oom_score_adj; captures: the comm of the thread that ran into the limit (arg 1).
+ */
+#define SF_OOM_KILL 8
+
 /* sf_record.flags */
 #define SF_NEVER_RETURNED 1
 #define SF_ENTRY_UNSEEN 2
+
+/* What a thread does about a signal that is delivered. */
+#define SF_ACTION_UNKNOWN 0
+#define SF_ACTION_HANDLER 1
+#define SF_ACTION_DEFAULT 2
+#define SF_ACTION_IGNORED 3
+
+/* args[4] of a signal's record */
+#define SF_SIGNAL_FATAL 1   /* the process dies of it */
+#define SF_SIGNAL_PROCESS 2 /* it was sent to the process, not to one thread */
+
+/* How much of a siginfo is copied: all that the kernel fills (struct kernel_siginfo). */
+#define SF_SIGINFO 48
 
 /* The fixed part of every record of the syscalls ring; `data_len` bytes of captures follow. */
 struct sf_record {

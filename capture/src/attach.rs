@@ -25,7 +25,7 @@ use std::sync::mpsc::{Receiver, Sender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use stillframe_format::event::KernelMessage;
-use stillframe_format::header::SourceOutcome;
+use stillframe_format::header::{NotCaptured, SourceOutcome};
 use stillframe_format::time::Anchor;
 use stillframe_format::{Body, Draft, Stream};
 
@@ -428,25 +428,34 @@ fn dropped(count: u64) -> Vec<String> {
     vec![format!("{count} older entries did not fit the limit")]
 }
 
-/// The outcome of a source that ended.
+/// The outcome of a source that ended, and what of it could not be had.
 #[must_use]
-pub fn outcome(name: &str, ended: Result<Report, SourceError>) -> SourceOutcome {
+pub fn outcome(name: &str, ended: Result<Report, SourceError>) -> (SourceOutcome, Vec<NotCaptured>) {
     match ended {
-        Ok(report) => SourceOutcome {
-            name: name.to_owned(),
-            state: "captured".to_owned(),
-            reason: String::new(),
-            events: report.events,
-            lost: report.lost,
-            notes: report.notes,
-            counters: report.counters.into_iter().collect(),
-        },
-        Err(error) => SourceOutcome {
-            name: name.to_owned(),
-            state: "failed".to_owned(),
-            reason: error.to_string(),
-            ..SourceOutcome::default()
-        },
+        Ok(report) => {
+            let outcome = SourceOutcome {
+                name: name.to_owned(),
+                state: "captured".to_owned(),
+                reason: String::new(),
+                events: report.events,
+                lost: report.lost,
+                notes: report.notes,
+                counters: report.counters.into_iter().collect(),
+            };
+            (outcome, report.missed)
+        }
+        Err(error) => (failed(name, error.to_string()), Vec::new()),
+    }
+}
+
+/// The outcome of a source that came to nothing.
+#[must_use]
+pub fn failed(name: &str, reason: String) -> SourceOutcome {
+    SourceOutcome {
+        name: name.to_owned(),
+        state: "failed".to_owned(),
+        reason,
+        ..SourceOutcome::default()
     }
 }
 

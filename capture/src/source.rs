@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
+use stillframe_format::header::NotCaptured;
 use stillframe_format::{Draft, batch::SyscallBatch};
 
 /// What goes from a source to the recorder.
@@ -130,6 +131,8 @@ pub struct Report {
     pub lost: u64,
     /// Remarks for the reader: neighbours' requests that were counted, a limit that was met, a fallback used.
     pub notes: Vec<String>,
+    /// What belongs to the source and could not be had, and why.
+    pub missed: Vec<NotCaptured>,
     /// Named counters: `neighbour_requests`, `ring_bytes`, …
     pub counters: Vec<(String, u64)>,
 }

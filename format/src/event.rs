@@ -13,7 +13,7 @@ pub use log::{EngineEvent, JournalEntry, KernelMessage, LogLine, LogStream};
 pub use loss::{ClockStep, Loss};
 pub use metrics::Metrics;
 pub use packet::{Direction, Packet};
-pub use process::{Process, ProcessChange};
+pub use process::{OomKill, OomPages, Process, ProcessChange, Signal, SignalStep};
 pub use syscall::{Abi, ArgData, ArgKind, DescriptorName, OpenCall, Return, Syscall, When};
 
 use crate::BootTime;
@@ -29,7 +29,7 @@ pub enum Stream {
     Clock = 0,
     /// What a source lost.
     Loss = 1,
-    /// Births, program changes and deaths of processes.
+    /// Births, program changes and deaths of processes, signals and OOM kills.
     Process = 2,
     /// System calls, at their return.
     Syscall = 3,
@@ -141,7 +141,7 @@ pub enum Body {
     Clock(ClockStep),
     /// A source lost something.
     Loss(Loss),
-    /// A process was born, changed its program, or died.
+    /// A process was born, changed its program, got a signal, or died.
     Process(Process),
     /// A system call returned (or can't return any more).
     Syscall(Box<Syscall>),

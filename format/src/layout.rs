@@ -30,8 +30,10 @@ pub const START_STATE: &str = "start/state.cbor";
 
 /// The feature of a bundle whose slices and events do not begin at 1, or jump: see [`crate::origin::Gap`].
 pub const GAPS: &str = "gaps";
+/// The feature of a bundle that may hold signals and OOM kills: changes 3 and 4 of stream `process`.
+pub const SIGNALS: &str = "signals";
 /// The features that this reader knows.
-pub const FEATURES: [&str; 1] = [GAPS];
+pub const FEATURES: [&str; 2] = [GAPS, SIGNALS];
 
 /// The first member of a slice's last frame.
 pub const ORDER: &str = "order.cbor";

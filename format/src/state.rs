@@ -9,6 +9,7 @@ mod address;
 mod call;
 mod effect;
 mod fold;
+mod rights;
 mod seek;
 mod start;
 
@@ -68,7 +69,7 @@ pub struct Process {
     /// Its descriptors.
     fds: BTreeMap<i32, Descriptor>,
     /// All of its descriptors are known: it stood in a snapshot, or its birth was seen from a process of which
-    /// they were known.
+    /// they were known, and none came since that calls don't tell of (over a Unix socket, from another process).
     pub whole: bool,
 }
 
@@ -298,6 +299,8 @@ impl State {
                     process.threads.retain(|tid| *tid != task.tid);
                 }
             }
+            // What comes of them is told by the exit.
+            ProcessChange::Signal(_) | ProcessChange::OomKill(_) => {}
         }
     }
 

@@ -11,6 +11,7 @@ mod mark;
 mod metrics;
 mod packet;
 mod process;
+mod signal;
 mod syscall;
 mod text;
 

@@ -1,7 +1,7 @@
 //! Bundles that were written once: every later reader gives them the same digest, and the bad ones the same words.
 //!
-//! `cargo test -p stillframe-format --test golden -- --ignored regenerate` writes those of the version at hand anew. What
-//! stands in a folder of an older version is never written again.
+//! `cargo test -p stillframe-format --test golden -- --ignored regenerate` writes those of the version at hand that are not
+//! there yet. What is there is never written again: it is what older writers made.
 #![allow(
     missing_docs,
     dead_code,
@@ -19,9 +19,12 @@ use fixture::*;
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use stillframe_format::cut::{Cut, cut};
 use stillframe_format::digest::EventDigest;
-use stillframe_format::event::{Body, ClockStep, Draft, Stream};
+use stillframe_format::event::{
+    Body, ClockStep, Draft, OomKill, OomPages, Process, ProcessChange, Signal, SignalStep, Stream,
+};
 use stillframe_format::header::{End, Tool};
 use stillframe_format::reader::{Bundle, Streams};
 use stillframe_format::salvage::salvage;
@@ -159,6 +162,7 @@ fn golden_bundles_hold_what_they_are_named_for() {
             "dictionaries",
             "late-and-clock-steps",
             "salvaged",
+            "signals",
             "streams"
         ]
     );
@@ -181,6 +185,16 @@ fn golden_bundles_hold_what_they_are_named_for() {
     let part = bytes.open(Streams::default().with(Stream::Syscall)).unwrap();
     let content = part.member("syscall.cbor").unwrap().unwrap();
     assert!(content.windows(5).filter(|word| *word == b"\x64dict").count() >= 3);
+    let mut signals = opened("signals");
+    assert_eq!(signals.header().format.requires, [layout::SIGNALS]);
+    let events = signals.slice(0).unwrap().events;
+    let has = |wanted: fn(&ProcessChange) -> bool| {
+        events
+            .iter()
+            .any(|event| matches!(&event.body, Body::Process(process) if wanted(&process.change)))
+    };
+    assert!(has(|change| matches!(change, ProcessChange::Signal(_))));
+    assert!(has(|change| matches!(change, ProcessChange::OomKill(_))));
     let mut late = opened("late-and-clock-steps");
     let events = late.slice(1).unwrap().events;
     assert!(events.iter().any(|event| event.late) && events.iter().any(|event| !event.late));
@@ -245,9 +259,84 @@ fn late() -> Vec<u8> {
     writer.finish(Vec::new(), End::default()).unwrap()
 }
 
+/// A signal in all its steps, and two OOM kills.
+fn signals() -> Vec<u8> {
+    let mut header = header();
+    header.format.requires.push(layout::SIGNALS.to_owned());
+    let mut writer = Writer::begin(Vec::new(), &header, 3).unwrap();
+    writer.start(Vec::new(), BootTime(1_000)).unwrap();
+    let (who, sender) = (Arc::new(task(10)), Arc::new(task(11)));
+    let mut siginfo = vec![0; 48];
+    siginfo[..24].copy_from_slice(&[
+        15, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11, 0, 0, 0, 0xe8, 3, 0, 0,
+    ]);
+    let changes = SignalStep::ALL.into_iter().map(|step| {
+        ProcessChange::Signal(Box::new(Signal {
+            number: 15,
+            step,
+            code: if step == SignalStep::SentWithoutInfo {
+                -6
+            } else {
+                0
+            },
+            sender: (!step.is_delivery()).then(|| Arc::clone(&sender)),
+            fatal: step == SignalStep::DeliveredDefault,
+            process_wide: !step.is_delivery(),
+            info: if step == SignalStep::SentWithoutInfo {
+                Vec::new()
+            } else {
+                siginfo.clone()
+            },
+        }))
+    });
+    let kills = [
+        None,
+        Some(OomPages {
+            total_vm: 20_000,
+            anon: 8_000,
+            file: 12,
+            shmem: 0,
+        }),
+    ];
+    let kills = kills.into_iter().map(|pages| {
+        ProcessChange::OomKill(Box::new(OomKill {
+            trigger: pages.map(|_| Arc::clone(&sender)),
+            score_adj: -5,
+            pages,
+        }))
+    });
+    let mut content = SliceContent {
+        drafts: changes
+            .chain(kills)
+            .zip(0..)
+            .map(|(change, n)| Draft {
+                time: BootTime(2_000 + n * 10),
+                cpu: 1,
+                body: Body::Process(Process {
+                    task: Arc::clone(&who),
+                    change,
+                }),
+            })
+            .collect(),
+        anchors: vec![anchor(2_000)],
+        from: BootTime(1_000),
+        to: BootTime(3_000),
+        ..SliceContent::default()
+    };
+    content.sort();
+    let sealed = seal(1, &content, &runs(&content), &Names::default(), None).unwrap();
+    writer.slice(sealed).unwrap();
+    writer.finish(Vec::new(), End::default()).unwrap()
+}
+
 #[test]
 #[ignore = "writes the files that the other tests read"]
 fn regenerate() {
+    let write = |path: PathBuf, bytes: &[u8]| {
+        if !path.exists() {
+            fs::write(path, bytes).unwrap();
+        }
+    };
     let version = format!("{}.{}", layout::FORMAT_MAJOR, layout::FORMAT_MINOR);
     let (good, bad) = (testdata().join("good").join(version), testdata().join("bad"));
     fs::create_dir_all(&good).unwrap();
@@ -274,9 +363,10 @@ fn regenerate() {
         ("cut-off", small[..within(2)].to_vec()),
         ("cut", cut),
         ("salvaged", salvaged),
+        ("signals", signals()),
     ] {
-        fs::write(good.join(format!("{name}{SUFFIX}")), &bytes).unwrap();
-        fs::write(good.join(format!("{name}.digest")), told(&bytes)).unwrap();
+        write(good.join(format!("{name}{SUFFIX}")), &bytes);
+        write(good.join(format!("{name}.digest")), told(&bytes).as_bytes());
     }
 
     let whole = small.len();
@@ -311,7 +401,7 @@ fn regenerate() {
         ("slice-missing", missing),
         ("slice-repeated", repeated),
     ] {
-        fs::write(bad.join(format!("{name}{SUFFIX}")), &bytes).unwrap();
-        fs::write(bad.join(format!("{name}.error")), said(&bytes)).unwrap();
+        write(bad.join(format!("{name}{SUFFIX}")), &bytes);
+        write(bad.join(format!("{name}.error")), said(&bytes).as_bytes());
     }
 }

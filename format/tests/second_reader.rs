@@ -24,7 +24,7 @@ use stillframe_format::slice::{SliceContent, runs, seal};
 use stillframe_format::stream::{self, Names};
 use stillframe_format::time::{Anchor, Anchors};
 use stillframe_format::writer::Writer;
-use stillframe_format::{BootTime, Captured};
+use stillframe_format::{BootTime, Captured, layout};
 
 /// 2026-11-24T14:03:07Z.
 const WALL: i64 = 1_795_528_987_000_000_000;
@@ -218,6 +218,27 @@ fn drafts(noise: &mut Noise, base: u64) -> Vec<Draft> {
             core: number == 1,
             last: number % 2 == 0,
         });
+        for (place, step) in SignalStep::ALL.into_iter().enumerate() {
+            add(ProcessChange::Signal(Box::new(Signal {
+                number: [15, 64, 9, u32::MAX][number],
+                step,
+                code: [0, -6, i32::MAX, i32::MIN][number],
+                sender: (place % 3 != 0).then(|| Arc::clone(&who[place % 3])),
+                fatal: place % 2 == 0,
+                process_wide: place % 4 < 2,
+                info: vec![number as u8; [0, 48, 3][place % 3]],
+            })));
+        }
+        add(ProcessChange::OomKill(Box::new(OomKill {
+            trigger: (number > 0).then(|| Arc::clone(&who[number % 3])),
+            score_adj: [0, -1000, 1000, i32::MIN][number],
+            pages: (number != 2).then_some(OomPages {
+                total_vm: 1 << 40,
+                anon: 8_000,
+                file: number as u64,
+                shmem: u64::MAX,
+            }),
+        })));
     }
     for number in 0..60_u64 {
         bodies.push(Body::Packet(Packet {
@@ -273,7 +294,10 @@ fn drafts(noise: &mut Noise, base: u64) -> Vec<Draft> {
 fn bundle() -> Vec<u8> {
     let mut noise = Noise(42);
     let header = Header {
-        format: Format::default(),
+        format: Format {
+            requires: vec![layout::SIGNALS.to_owned()],
+            ..Format::default()
+        },
         id: "00000000-0000-4000-8000-000000000000".to_owned(),
         tool: Tool::default(),
         case: [("note".to_owned(), "\u{202e}x".to_owned())].into(),
@@ -370,6 +394,12 @@ fn unbase64(text: &str) -> String {
     hex(&bytes)
 }
 
+fn named(task: Option<&Task>) -> Value {
+    task.map_or(Value::Null, |task| {
+        json!([task.pid, task.tid, hex(&task.comm), task.container])
+    })
+}
+
 fn captured(data: &Captured<Vec<u8>>) -> Map<String, Value> {
     let value = match data {
         Captured::Whole(bytes) => json!({"status": "whole", "original": 0, "bytes": hex(bytes)}),
@@ -458,6 +488,27 @@ fn expected(event: &Event, anchors: &Anchors) -> Value {
                 put(key, (*value).into());
                 put("proc.exit.core", (*core).into());
                 put("proc.exit.last", (*last).into());
+            }
+            ProcessChange::Signal(signal) => {
+                put("change", "signal".into());
+                put("signal.number", signal.number.into());
+                put("signal_step", (signal.step as u8).into());
+                put("signal_code", signal.code.into());
+                put("signal.fatal", signal.fatal.into());
+                put("signal_process_wide", signal.process_wide.into());
+                put("siginfo", hex(&signal.info).into());
+                put("signal_sender", named(signal.sender.as_deref()));
+            }
+            ProcessChange::OomKill(kill) => {
+                put("change", "oom-kill".into());
+                put("oom.score_adj", kill.score_adj.into());
+                put("oom_trigger", named(kill.trigger.as_deref()));
+                if let Some(pages) = &kill.pages {
+                    put("oom.pages.total_vm", pages.total_vm.into());
+                    put("oom.pages.anon", pages.anon.into());
+                    put("oom.pages.file", pages.file.into());
+                    put("oom.pages.shmem", pages.shmem.into());
+                }
             }
         },
         Body::Syscall(call) => {

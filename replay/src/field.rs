@@ -7,6 +7,7 @@ mod block;
 mod event;
 mod packet;
 mod process;
+mod signal;
 mod syscall;
 mod text;
 
@@ -109,6 +110,7 @@ pub fn all() -> impl Iterator<Item = &'static Field> {
     [
         event::FIELDS,
         process::FIELDS,
+        signal::FIELDS,
         syscall::FIELDS,
         block::FIELDS,
         packet::FIELDS,

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod call;
+pub mod dns;
 pub mod escape;
 pub mod exit;
 pub mod export;
@@ -23,6 +24,7 @@ pub mod question;
 pub mod render;
 pub mod scan;
 pub mod screen;
+pub mod signal;
 pub mod state;
 pub mod timeline;
 pub mod value;

@@ -1,5 +1,6 @@
 //! The headers of a packet, read as far as its captured bytes go.
 
+use crate::dns;
 use etherparse::{EtherType, LaxNetSlice, LaxSlicedPacket, LinkSlice, TransportSlice};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -81,17 +82,37 @@ fn cooked<'a>(ether_type: &[u8], rest: &'a [u8]) -> Option<LaxSlicedPacket<'a>> 
     Some(LaxSlicedPacket::from_ether_type(EtherType(ether_type), rest))
 }
 
+fn sliced(packet: &Packet) -> Option<LaxSlicedPacket<'_>> {
+    let data = packet.data.as_slice();
+    match packet.linktype {
+        LINKTYPE_ETHERNET => LaxSlicedPacket::from_ethernet(data).ok(),
+        LINKTYPE_RAW => LaxSlicedPacket::from_ip(data).ok(),
+        LINKTYPE_LINUX_SLL => cooked(data.get(14..16)?, data.get(16..)?),
+        LINKTYPE_LINUX_SLL2 => cooked(data.get(..2)?, data.get(20..)?),
+        _ => None,
+    }
+}
+
+/// The DNS message in a datagram whose headers are these; `None` where there is none.
+#[must_use]
+pub fn dns(packet: &Packet, headers: &Headers) -> Option<dns::Message> {
+    let Transport::Udp { source, destination } = headers.transport else {
+        return None;
+    };
+    let (from, to) = headers.ip?;
+    if headers.fragment || !dns::is_between((from, source), (to, destination)) {
+        return None;
+    }
+    match sliced(packet)?.transport? {
+        TransportSlice::Udp(udp) => dns::message(udp.payload()),
+        _ => None,
+    }
+}
+
 /// Reads the headers of a packet; `None` when its link type is not known here or its first header is cut.
 #[must_use]
 pub fn headers(packet: &Packet) -> Option<Headers> {
-    let data = packet.data.as_slice();
-    let sliced = match packet.linktype {
-        LINKTYPE_ETHERNET => LaxSlicedPacket::from_ethernet(data).ok()?,
-        LINKTYPE_RAW => LaxSlicedPacket::from_ip(data).ok()?,
-        LINKTYPE_LINUX_SLL => cooked(data.get(14..16)?, data.get(16..)?)?,
-        LINKTYPE_LINUX_SLL2 => cooked(data.get(..2)?, data.get(20..)?)?,
-        _ => return None,
-    };
+    let sliced = sliced(packet)?;
     let mut out = Headers {
         ethernet: None,
         ether_type: None,
@@ -108,7 +129,7 @@ pub fn headers(packet: &Packet) -> Option<Headers> {
         out.ether_type = Some(ethernet.ether_type().0);
     }
     // What the snap length cut off belongs to the innermost payload.
-    let cut = u64::from(packet.original_len).saturating_sub(data.len() as u64);
+    let cut = u64::from(packet.original_len).saturating_sub(packet.data.len() as u64);
     match &sliced.net {
         Some(LaxNetSlice::Ipv4(ip)) => {
             let header = ip.header();
@@ -250,7 +271,12 @@ fn endpoint(address: IpAddr, port: Option<u16>) -> String {
 pub fn summary(packet: &Packet, headers: Option<&Headers>) -> String {
     let mut out = format!("{} {}", packet.interface, direction(packet.direction));
     match headers {
-        Some(headers) => headers_text(&mut out, headers),
+        Some(headers) => {
+            headers_text(&mut out, headers);
+            if let Some(message) = dns(packet, headers) {
+                let _ = write!(out, " {}", message.text());
+            }
+        }
         None => {
             let _ = write!(out, " linktype {}", packet.linktype);
         }
@@ -345,6 +371,20 @@ pub(crate) mod tests {
         }
     }
 
+    /// A DNS answer: `api.internal` is at this address. From 172.17.0.1 and this port to 172.17.0.2:40000.
+    pub(crate) fn dns_packet(port: u16, address: [u8; 4]) -> Packet {
+        let builder = PacketBuilder::ethernet2([2, 0x42, 0xac, 0x11, 0, 2], [2, 0x42, 0, 0, 0, 1])
+            .ipv4([172, 17, 0, 1], [172, 17, 0, 2], 64)
+            .udp(port, 40_000);
+        let mut data = Vec::new();
+        builder.write(&mut data, &dns::tests::response(address)).unwrap();
+        Packet {
+            original_len: u32::try_from(data.len()).unwrap(),
+            data,
+            ..tcp_packet(b"")
+        }
+    }
+
     #[test]
     fn tcp_over_ethernet() {
         let packet = tcp_packet(b"hello");
@@ -355,6 +395,18 @@ pub(crate) mod tests {
             summary(&packet, Some(&headers)),
             "eth0 out 172.17.0.2:43210 > 10.0.0.9:80 TCP SYN seq 7 ack 0 win 1024 len 5 (59 bytes)"
         );
+    }
+
+    #[test]
+    fn a_dns_answer_is_told_in_words() {
+        let packet = dns_packet(53, [10, 0, 0, 7]);
+        assert_eq!(
+            summary(&packet, headers(&packet).as_ref()),
+            "eth0 out 172.17.0.1:53 > 172.17.0.2:40000 UDP len 64 DNS answer A api.internal: web.internal, 10.0.0.7 \
+             (106 bytes)"
+        );
+        let other = dns_packet(54, [10, 0, 0, 7]);
+        assert_eq!(dns(&other, &headers(&other).unwrap()), None);
     }
 
     #[test]

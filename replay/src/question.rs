@@ -9,6 +9,7 @@ mod columns;
 mod coverage;
 mod density;
 mod failure;
+mod naming;
 mod ranking;
 mod room;
 mod slowest;
@@ -21,6 +22,7 @@ pub use coverage::{Coverage, Lost};
 pub(crate) use density::place_time;
 pub use density::{Density, Glyphs, Rows, WIDTH_MAX};
 pub use failure::{Failures, Group, Kind};
+pub use naming::{NameChange, Naming};
 pub(crate) use ranking::ends;
 pub use ranking::{Key, Order, Ranking, Row, rank};
 pub use slowest::{Class, Slowest, Spent};
@@ -67,7 +69,7 @@ pub fn scan<R: Read + Seek>(
     scope: &Scope,
     mut take: impl FnMut(&View<'_>),
 ) -> Coverage {
-    scan_all(timeline, context, scope, |view, matches| {
+    scan_all(timeline, context, scope, None, |view, matches| {
         if matches {
             take(view);
         }
@@ -81,7 +83,8 @@ pub fn scan_marks<R: Read + Seek>(
     scope: &Scope,
     density: &mut Density,
 ) -> Coverage {
-    let coverage = scan_all(timeline, context, scope, |view, matches| {
+    let streams = density.rows().streams();
+    let coverage = scan_all(timeline, context, scope, streams, |view, matches| {
         density.take_mark(&view.event.body, view.event.time);
         if matches {
             density.take(view);
@@ -91,17 +94,20 @@ pub fn scan_marks<R: Read + Seek>(
     coverage
 }
 
-/// Hands over what matches, and holes and steps of the clock whether they match or not.
+/// Hands over what matches, and holes and steps of the clock whether they match or not. Where no filter was given,
+/// `streams` may say which events are enough.
 fn scan_all<R: Read + Seek>(
     timeline: &mut Timeline<R>,
     context: &Context,
     scope: &Scope,
+    streams: Option<&str>,
     mut take: impl FnMut(&View<'_>, bool),
 ) -> Coverage {
     let mut coverage = Coverage::of(timeline.bundle(), context);
-    let filter = match Filter::parse("evt.stream in (loss, clock)") {
-        Ok(marks) => scope.filter.clone().or(marks),
-        Err(_) => Filter::default(),
+    let filter = match (streams, Filter::parse("evt.stream in (loss, clock)")) {
+        (Some(streams), _) if scope.filter == Filter::default() => Filter::parse(streams).unwrap_or_default(),
+        (_, Ok(marks)) => scope.filter.clone().or(marks),
+        (_, Err(_)) => Filter::default(),
     };
     let search = Search {
         range: scope.range,

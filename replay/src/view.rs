@@ -1,5 +1,6 @@
 //! One event with what is needed to read it: the bundle's facts, and what was parsed out of the event so far.
 
+use crate::dns;
 use crate::packet::{self, Headers};
 use crate::zone::Zone;
 use std::cell::OnceCell;
@@ -68,6 +69,7 @@ pub struct View<'a> {
     /// The bundle's facts.
     pub context: &'a Context,
     packet: OnceCell<Option<Headers>>,
+    dns: OnceCell<Option<dns::Message>>,
     engine: OnceCell<Option<serde_json::Value>>,
 }
 
@@ -79,6 +81,7 @@ impl<'a> View<'a> {
             event,
             context,
             packet: OnceCell::new(),
+            dns: OnceCell::new(),
             engine: OnceCell::new(),
         }
     }
@@ -89,6 +92,16 @@ impl<'a> View<'a> {
             return None;
         };
         self.packet.get_or_init(|| packet::headers(packet)).as_ref()
+    }
+
+    /// The DNS message in it, where the event is a packet that has one.
+    pub fn dns(&self) -> Option<&dns::Message> {
+        let Body::Packet(packet) = &self.event.body else {
+            return None;
+        };
+        self.dns
+            .get_or_init(|| packet::dns(packet, self.headers()?))
+            .as_ref()
     }
 
     /// The engine's object, where the event is an engine event that can be read.

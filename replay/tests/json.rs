@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Arguments without the bundle, and the definition that each object, or each line, is of.
-const ANSWERS: [(&[&str], &str); 19] = [
+const ANSWERS: [(&[&str], &str); 21] = [
     (&["info"], "info"),
     (&["summary"], "summary"),
     (&["top"], "top"),
@@ -40,6 +40,8 @@ const ANSWERS: [(&[&str], &str); 19] = [
     (&["timeline"], "timeline"),
     (&["timeline", "--by", "process"], "timeline"),
     (&["timeline", "--by", "errors"], "timeline"),
+    (&["timeline", "--by", "latency"], "timeline"),
+    (&["timeline", "--by", "metrics"], "timeline"),
     (
         &["timeline", "--by", "syscall", "-f", "evt.failed=true"],
         "timeline",

@@ -414,11 +414,13 @@ def loss(segment, table, raw):
 def process(segment, table, raw):
     threads, programs = tasks(segment), captured(segment.table("programs"))
     word = 0xFFFFFFFF
-    columns = (table.ints("task"), table.ints("change", 2), table.ints("first", word), table.ints("second", word))
+    columns = (table.ints("task"), table.ints("change", 4), table.ints("first", word), table.ints("second", word))
     of_event = shares([2 if change == 1 else 0 for change in columns[1]], programs)
+    signals = iter(signal_rows(segment, threads, columns[1].count(3)))
+    kills = iter(oom_rows(segment, threads, columns[1].count(4)))
     found = []
     for (task, change, first, second), own in zip(zip(*columns), of_event):
-        event = {"change": ["fork", "exec", "exit"][change]}
+        event = {"change": ["fork", "exec", "exit", "signal", "oom-kill"][change]}
         put_task(event, row(threads, task))
         if change == 0:
             event["child.pid"], event["child.tid"] = first, second
@@ -427,6 +429,15 @@ def process(segment, table, raw):
             event["old_tid"] = first
             event["filename"], event["argv"] = own
             values = struct.pack("<BI", 1, first) + b"".join(captured_bytes(item) for item in own)
+        elif change == 3:
+            event["signal.number"] = first
+            more, values = next(signals)
+            event.update(more)
+            values = struct.pack("<BI", 3, first) + values
+        elif change == 4:
+            more, values = next(kills)
+            event.update(more)
+            values = b"\4" + values
         else:
             want(first < 256, "an exit status over 255")
             signal = second & 0xFF
@@ -436,6 +447,53 @@ def process(segment, table, raw):
             values = struct.pack("<BBBBB", 2, first, signal, second >> 8 & 1, second >> 9 & 1)
         event[DIGEST] = task_bytes(threads[task]) + values
         found.append(event)
+    return found
+
+
+def maybe_task(threads, number):
+    """A task that may be absent: as JSON, and as the digest has it."""
+    if number == 0:
+        return None, b"\0"
+    task = row(threads, number - 1)
+    return [task["pid"], task["tid"], task["comm"].hex(), task["container"]], b"\1" + task_bytes(task)
+
+
+def word32(value):
+    want(-(1 << 31) <= value < 1 << 31, "a number of more than 32 bits")
+    return value
+
+
+def signal_rows(segment, threads, count):
+    if count == 0:
+        return []
+    table = segment.table("signals")
+    want(table.rows == count, "signals and their rows differ in number")
+    columns = zip(table.ints("step", 8), table.signed("code"), table.ints("sender"), table.ints("flags"), table.bytes("siginfo"))
+    found = []
+    for step, code, sender, flags, info in columns:
+        sender, sender_bytes = maybe_task(threads, sender)
+        event = {"signal_step": step, "signal_code": word32(code), "signal_sender": sender, "siginfo": info.hex()}
+        event["signal.fatal"], event["signal_process_wide"] = bool(flags & 1), bool(flags & 2)
+        found.append((event, struct.pack("<BqB", step, code, flags & 3) + sender_bytes + string(info)))
+    return found
+
+
+def oom_rows(segment, threads, count):
+    if count == 0:
+        return []
+    table = segment.table("oom_kills")
+    want(table.rows == count, "OOM kills and their rows differ in number")
+    names = ("total_vm", "anon", "file", "shmem")
+    pages = zip(*(table.ints(name) for name in names))
+    columns = zip(table.ints("trigger"), table.signed("score_adj"), table.ints("known", 1), pages)
+    found = []
+    for trigger, score, known, pages in columns:
+        trigger, values = maybe_task(threads, trigger)
+        event = {"oom_trigger": trigger, "oom.score_adj": word32(score)}
+        if known:
+            event.update(("oom.pages." + name, value) for name, value in zip(names, pages))
+        values += struct.pack("<qB", score, known) + (struct.pack("<4Q", *pages) if known else b"")
+        found.append((event, values))
     return found
 
 
@@ -744,7 +802,7 @@ class Reader:
             raise NotABundle("header.json cannot be read") from error
         if version.get("name") != "stillframe-bundle":
             raise NotABundle("another format")
-        if version.get("major") != 1 or set(version.get("requires", [])) - {"gaps"}:
+        if version.get("major") != 1 or set(version.get("requires", [])) - {"gaps", "signals"}:
             raise NotABundle("written in format %s: this reader knows 1.x" % version)
         self.header = header
         self.anchors = sorted(header["anchors"], key=lambda anchor: anchor["boottime"])

@@ -24,18 +24,30 @@ impl Container {
     /// # Errors
     /// We are not in the test bed, or the engine refuses.
     pub fn run(image: &str, options: &[&str], command: &[&str]) -> Result<Self> {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Self::called(
+            &format!("sf-test-{}-{number}", std::process::id()),
+            image,
+            options,
+            command,
+        )
+    }
+
+    /// The same under a name that a document uses.
+    ///
+    /// # Errors
+    /// See [`Container::run`]; also where the name is taken.
+    pub fn called(name: &str, image: &str, options: &[&str], command: &[&str]) -> Result<Self> {
         if std::env::var_os("STILLFRAME_BED").is_none() {
             bail!("this test needs the test bed: `cargo xtask bed run -- cargo test … -- --ignored`");
         }
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("sf-test-{}-{number}", std::process::id());
-        let mut words = vec!["run", "--detach", "--name", &name];
+        let mut words = vec!["run", "--detach", "--name", name];
         words.extend(options);
         words.push(image);
         words.extend(command);
         // The value exists before the container does, so that a failed start leaves none either.
         let mut container = Self {
-            name: name.clone(),
+            name: name.to_owned(),
             id: String::new(),
         };
         container.id = run(&mut tool("docker", &words))?.trim().to_owned();

@@ -11,7 +11,9 @@ mod command;
 mod container;
 mod disk;
 mod recording;
+mod resolver;
 pub mod strace;
+pub mod walkthrough;
 
 pub use browser::Browser;
 pub use bundle::Bundle;
@@ -19,6 +21,7 @@ pub use command::{Finished, Running, capture, program, replay, run, run_for, too
 pub use container::Container;
 pub use disk::Disk;
 pub use recording::Recording;
+pub use resolver::Resolver;
 
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};

@@ -41,9 +41,11 @@ pub struct Threads {
     pub order: Vec<u32>,
     /// Calls by thread id.
     pub calls: BTreeMap<u32, Vec<Line>>,
+    /// Signals by thread id, as their lines show them, and after how many of the thread's calls each came.
+    pub signals: BTreeMap<u32, Vec<(usize, String)>>,
 }
 
-/// Takes a log apart. What is no call (signals, ends) is left out; a call that was written in two pieces is one.
+/// Takes a log apart. What is neither a call nor a signal (ends, stops) is left out; a call that was written in two pieces is one.
 ///
 /// # Errors
 /// A line is none that strace writes.
@@ -76,6 +78,15 @@ pub fn parse(log: &str) -> Result<Threads> {
                 begun.insert(tid, start);
             }
             continue;
+        }
+        if let Some(signal) = text
+            .strip_prefix("--- ")
+            .and_then(|rest| rest.strip_suffix(" ---"))
+            && signal.starts_with("SIG")
+        {
+            let calls = threads.calls.get(&tid).map_or(0, Vec::len);
+            let signals = threads.signals.entry(tid).or_default();
+            signals.push((calls, signal.to_owned()));
         }
         if text.starts_with("---") || text.starts_with("+++") || text.starts_with("[ Process") {
             continue;
@@ -290,6 +301,10 @@ pub struct Comparison {
     pub sequences: Vec<String>,
     /// Differences of arguments or results that nothing explains: call, theirs, ours.
     pub unexplained: Vec<String>,
+    /// Signals that both have.
+    pub signals: usize,
+    /// Threads whose signals are not the same, in words.
+    pub other_signals: Vec<String>,
     /// How often each explanation was needed.
     pub used: Vec<usize>,
 }
@@ -306,10 +321,12 @@ pub fn compare(theirs: &Threads, ours: &Threads, known: &[Explained]) -> Compari
     for (place, tid) in theirs.order.iter().enumerate() {
         let wanted = theirs.calls.get(tid).unwrap_or(&empty);
         let mut found = ours.calls.get(tid).unwrap_or(&empty).as_slice();
+        let mut start = 0;
         if place == 0 {
-            let start = found.iter().position(|line| line.name == "execve").unwrap_or(0);
+            start = found.iter().position(|line| line.name == "execve").unwrap_or(0);
             found = found.get(start..).unwrap_or_default();
         }
+        compare_signals(&mut out, *tid, theirs, ours, start);
         for (index, line) in wanted.iter().enumerate() {
             out.calls += 1;
             let Some(other) = found.get(index) else {
@@ -369,6 +386,22 @@ pub fn compare(theirs: &Threads, ours: &Threads, known: &[Explained]) -> Compari
     out
 }
 
+/// Signals of a thread: in the same order, with the same `siginfo`. Before `start` calls of ours, strace had not looked.
+fn compare_signals(out: &mut Comparison, tid: u32, theirs: &Threads, ours: &Threads, start: usize) {
+    let lines = |threads: &Threads, start: usize| -> Vec<String> {
+        let signals = threads.signals.get(&tid).map_or(&[][..], Vec::as_slice);
+        let seen = signals.iter().filter(|(calls, _)| start == 0 || *calls > start);
+        seen.map(|(_, text)| text.clone()).collect()
+    };
+    let (wanted, found) = (lines(theirs, 0), lines(ours, start));
+    if wanted == found {
+        out.signals += wanted.len();
+    } else {
+        out.other_signals
+            .push(format!("{tid}:\n    strace {wanted:?}\n    ours   {found:?}"));
+    }
+}
+
 fn is_known(
     known: &[Explained],
     used: &mut [usize],
@@ -415,6 +448,23 @@ mod tests {
         assert_eq!(threads.calls[&13][0].text(), "read(3, \"x\", 1) = 1");
         assert_eq!(threads.calls[&13][1].value(), "?");
         assert_eq!(threads.calls[&14][0].text(), "pause() = ?");
+    }
+
+    #[test]
+    fn signals_are_compared_thread_by_thread() {
+        let theirs = "1 1.0 execve(\"a\") = 0\n1 1.1 --- SIGHUP {a} ---\n1 1.1 --- stopped by SIGSTOP ---\n";
+        let early = "1 0.1 --- SIGSTOP {b} ---\n1 0.2 kill(1) = 0\n1 0.3 --- SIGSTOP {b} ---\n";
+        let ours = format!("{early}{theirs}");
+        let out = compare(&parse(theirs).unwrap(), &parse(&ours).unwrap(), &[]);
+        assert_eq!(
+            (out.signals, out.other_signals.len()),
+            (1, 0),
+            "{:?}",
+            out.other_signals
+        );
+        let other = ours.replace("SIGHUP {a}", "SIGHUP {c}");
+        let out = compare(&parse(theirs).unwrap(), &parse(&other).unwrap(), &[]);
+        assert_eq!((out.signals, out.other_signals.len()), (0, 1));
     }
 
     #[test]

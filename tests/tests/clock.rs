@@ -1,8 +1,11 @@
 //! The wall clock is set while capture records: an hour forwards, and back a moment later.
 //!
-//! The test sets the clock of the machine that it runs on (CI's own, as root) for a fifth of a second, and puts it
-//! back to where `CLOCK_MONOTONIC` says that it would be. Between the two steps packets and logs carry stamps of
+//! The test sets the clock of the machine that it runs on (CI's own, as root) for less than half a second, and puts
+//! it back to where `CLOCK_BOOTTIME` says that it would be. Between the two steps packets and logs carry stamps of
 //! another hour; only their order and their boottime tell that nothing else happened.
+//!
+//! What must hold is said by causes, since a busy machine may take any time for anything: a packet of a connection
+//! is seen while somebody connects, a line is logged after it was written.
 
 #![allow(clippy::indexing_slicing, reason = "of JSON: what is not there is null")]
 
@@ -95,7 +98,7 @@ fn a_wall_clock_that_is_set_is_an_event_and_everything_else_keeps_its_moment() -
     let normal = ahead()?;
     let forwards = read(ClockId::CLOCK_BOOTTIME)?;
     let wrong = Wrong::by(HOUR)?;
-    std::thread::sleep(Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(400));
     let backwards = read(ClockId::CLOCK_BOOTTIME)?;
     drop(wrong);
     let after = ahead()?;
@@ -106,6 +109,7 @@ fn a_wall_clock_that_is_set_is_an_event_and_everything_else_keeps_its_moment() -
     );
     std::thread::sleep(Duration::from_millis(1_500));
     let bundle = recording.stop()?;
+    let ended = read(ClockId::CLOCK_BOOTTIME)?;
     bundle.expect_sealed()?;
 
     let steps = bundle.events("evt.type=clockstep")?;
@@ -113,13 +117,11 @@ fn a_wall_clock_that_is_set_is_an_event_and_everything_else_keeps_its_moment() -
         bail!("{} steps of the clock: {steps:?}", steps.len());
     };
     let moments = [number(first, "evt.boottime")?, number(second, "evt.boottime")?];
-    for (moment, set) in moments.iter().zip([forwards, backwards]) {
-        let late = moment - set;
-        ensure!(
-            (0..50 * MILLISECOND).contains(&late),
-            "a step is shown {late} ns after it was made"
-        );
-    }
+    let [seen_forwards, seen_backwards] = moments;
+    ensure!(
+        (forwards..backwards).contains(&seen_forwards) && (backwards..ended).contains(&seen_backwards),
+        "steps at {forwards} and {backwards} are shown at {moments:?}"
+    );
     for (step, delta) in steps.iter().zip([HOUR, -HOUR]) {
         let field = step
             .as_object()
@@ -159,40 +161,81 @@ fn a_wall_clock_that_is_set_is_an_event_and_everything_else_keeps_its_moment() -
             "the wall clock showed something else ({error} ns): {event}"
         );
     }
-    ensure!(in_between > 50, "{in_between} events while the clock was wrong");
+    ensure!(in_between > 10, "{in_between} events while the clock was wrong");
 
-    // Every line was logged when it was written, every packet of a connection seen when somebody connected.
+    // Packets and lines bear stamps of the wall clock, calls bear those of boottime.
+    let calls = spans(&bundle.events("evt.type=connect and proc.name=wget")?)?;
+    let opened = times(&bundle.events("tcp.dstport=8080 and tcp.flags.syn=true")?)?;
+    within_calls(&opened, &calls)?;
     let written = bundle.events("evt.type=write and proc.name=sh and fd.num=1")?;
     let logged = bundle.events("evt.type=log and log.text startswith 'tick '")?;
-    ensure!(logged.len() > 50, "{} lines were logged", logged.len());
-    near("line of the log", &logged, &written, 400 * MILLISECOND)?;
-    let connected = bundle.events("evt.type=connect and proc.name=wget")?;
-    let opened = bundle.events("tcp.dstport=8080 and tcp.flags.syn=true")?;
-    ensure!(
-        opened.len() > 50,
-        "{} connections among the packets",
-        opened.len()
-    );
-    near("packet", &opened, &connected, 20 * MILLISECOND)?;
+    after_writes(&logged, &written)
+}
+
+/// When calls began and ended, in nanoseconds of boottime, by their beginning.
+fn spans(calls: &[Value]) -> Result<Vec<(i64, i64)>> {
+    let span = |call: &Value| -> Result<(i64, i64)> {
+        let moment = number(call, "evt.boottime")?;
+        // One that was under way when the recording began: only its return was seen.
+        Ok(call["evt.latency"]
+            .as_i64()
+            .map_or((0, moment), |latency| (moment, moment + latency)))
+    };
+    let mut spans: Vec<(i64, i64)> = calls.iter().map(span).collect::<Result<_>>()?;
+    spans.sort_unstable();
+    Ok(spans)
+}
+
+fn times(events: &[Value]) -> Result<Vec<i64>> {
+    let mut times: Vec<i64> = events
+        .iter()
+        .map(|event| number(event, "evt.boottime"))
+        .collect::<Result<_>>()?;
+    times.sort_unstable();
+    Ok(times)
+}
+
+/// Fails unless each packet was seen while one of the calls went on. What came before the first call that was
+/// recorded, or after the last, belongs to calls outside of the recording.
+fn within_calls(packets: &[i64], calls: &[(i64, i64)]) -> Result<()> {
+    let (first, last) = calls.iter().fold((i64::MAX, 0), |(first, last), (from, to)| {
+        (first.min(*from), last.max(*to))
+    });
+    let mut seen = 0;
+    for packet in packets.iter().filter(|packet| (first..=last).contains(*packet)) {
+        seen += 1;
+        ensure!(
+            calls
+                .iter()
+                .any(|(from, to)| (from - MILLISECOND..=to + MILLISECOND).contains(packet)),
+            "a packet at {packet} is in no call: {:?} is the last before it",
+            calls.iter().rev().find(|(from, _)| from <= packet)
+        );
+    }
+    ensure!(seen > 10, "{seen} packets of connections");
     Ok(())
 }
 
-/// Fails unless each of `events` happened within `limit` of one of `causes`.
-fn near(what: &str, events: &[Value], causes: &[Value], limit: i64) -> Result<()> {
-    let times = |events: &[Value]| -> Result<Vec<i64>> {
-        events.iter().map(|event| number(event, "evt.boottime")).collect()
-    };
-    let (events, causes) = (times(events)?, times(causes)?);
-    for event in &events {
-        let distance = causes
-            .iter()
-            .map(|cause| (event - cause).abs())
-            .min()
-            .with_context(|| format!("nothing caused a {what}"))?;
+/// Fails unless each line was logged after it was written, and at most a minute after: the clock was wrong by an hour.
+fn after_writes(lines: &[Value], writes: &[Value]) -> Result<()> {
+    let mut seen = 0;
+    for write in writes {
+        let text = write["evt.buffer"].as_str().context("a write shows no data")?;
+        let Some(line) = lines.iter().find(|line| {
+            line["log.text"]
+                .as_str()
+                .is_some_and(|line| line == text.trim_end())
+        }) else {
+            // The last lines were on their way when the recording ended.
+            continue;
+        };
+        seen += 1;
+        let late = number(line, "evt.boottime")? - number(write, "evt.boottime")?;
         ensure!(
-            distance < limit,
-            "a {what} is {distance} ns away from what caused it"
+            (-MILLISECOND..60_000 * MILLISECOND).contains(&late),
+            "{text:?} was logged {late} ns after it was written"
         );
     }
+    ensure!(seen > 10, "{seen} of {} lines have their write", lines.len());
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! However a capture ends, what it leaves can be read, and says how it ended.
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 use stillframe_tests::{Bundle, Container, Recording, Running, capture, run_for, wait_until};
@@ -151,12 +152,19 @@ fn a_container_that_dies_ends_nothing_and_its_death_is_recorded() -> Result<()> 
     let container = Container::run(
         "sf-busybox",
         &[],
-        &["sh", "-c", "sleep 4; echo last words; exit 23"],
+        &[
+            "sh",
+            "-c",
+            "trap 'echo last words; exit 23' USR1; while :; do usleep 50000; done",
+        ],
     )?;
+    let pid = i32::try_from(container.pid()?)?;
+    let recording = Recording::start(&[&container.name, "-t", "9s"])?;
     let since = Instant::now();
-    let bundle = Recording::start(&[&container.name, "-t", "9s"])?.sealed()?;
+    kill(Pid::from_raw(pid), Signal::SIGUSR1)?;
+    let bundle = recording.sealed()?;
     ensure!(
-        since.elapsed() > 8 * SECOND,
+        since.elapsed() > 4 * SECOND,
         "the capture ended with the container"
     );
     bundle.expect_sealed()?;
@@ -182,9 +190,12 @@ fn a_container_that_dies_ends_nothing_and_its_death_is_recorded() -> Result<()> 
 #[test]
 #[ignore = "root"]
 fn a_container_that_runs_out_of_memory_is_seen_to() -> Result<()> {
-    let hog = "sleep 4; exec tail /dev/zero";
+    let hog = "trap 'exec tail /dev/zero' USR1; while :; do usleep 50000; done";
     let container = Container::run("sf-busybox", &["--memory", "16m"], &["sh", "-c", hog])?;
-    let bundle = Recording::start(&[&container.name, "-t", "12s"])?.sealed()?;
+    let pid = i32::try_from(container.pid()?)?;
+    let recording = Recording::start(&[&container.name, "-t", "12s"])?;
+    kill(Pid::from_raw(pid), Signal::SIGUSR1)?;
+    let bundle = recording.sealed()?;
     let ended = container.inspect("{{.State.OOMKilled}} {{.State.ExitCode}}")?;
     assert_eq!(
         ended, "true 137",

@@ -81,8 +81,14 @@ fn differences() -> Result<String> {
 fn expect_equal(what: &str, comparison: &Comparison) -> Result<()> {
     let share = 100 * comparison.same / comparison.calls.max(1);
     eprintln!(
-        "{what}: {} calls, {} lines ({share} %) are strace's to the letter",
-        comparison.calls, comparison.same
+        "{what}: {} calls, {} lines ({share} %) are strace's to the letter; {} signals",
+        comparison.calls, comparison.same, comparison.signals
+    );
+    ensure!(
+        comparison.other_signals.is_empty(),
+        "{what}: {} threads have other signals\n{}",
+        comparison.other_signals.len(),
+        comparison.other_signals.join("\n")
     );
     ensure!(
         comparison.sequences.is_empty(),
@@ -175,6 +181,7 @@ fn real_programs_read_as_strace_reads_them() -> Result<()> {
         ensure!(ran.contains(program), "{program} did not run: {ran:?}");
     }
     ensure!(comparison.calls > 5_000, "only {} calls", comparison.calls);
+    ensure!(comparison.signals > 30, "only {} signals", comparison.signals);
     ensure!(
         comparison.same * 100 > comparison.calls * 70,
         "only {} of {} lines are strace's",
@@ -206,6 +213,7 @@ fn every_victim_reads_as_strace_reads_it() -> Result<()> {
     expect_equal("victims", &comparison)?;
     run.bundle.expect_nothing_lost()?;
     ensure!(comparison.calls > 1_800, "only {} calls", comparison.calls);
+    ensure!(comparison.signals > 150, "only {} signals", comparison.signals);
     for (row, used) in known.iter().zip(&comparison.used) {
         ensure!(*used > 0, "no longer a difference: {row:?}");
     }

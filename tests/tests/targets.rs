@@ -1,6 +1,7 @@
 //! What can be captured: containers, process trees, commands, everything; and a plan that records nothing.
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
 use std::time::Duration;
 use stillframe_tests::{Bundle, Container, Recording, Running, capture, run_for, tool};
 
@@ -9,11 +10,12 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[test]
 #[ignore = "root"]
 fn a_process_tree_by_its_pid() -> Result<()> {
-    let script = "sleep 3; for i in 1 2 3; do cat /etc/hostname; done; sleep 60; true";
-    let tree = Running::start(&mut tool("sh", &["-c", script]))?;
+    let script = "trap 'for i in 1 2 3; do cat /etc/hostname; done; exit' USR1; while :; do sleep 0.05; done";
+    let mut tree = Running::start(&mut tool("sh", &["-c", script]))?;
     let pid = tree.pid()?.to_string();
     let recording = Recording::start(&["-p", &pid, "-t", "60s"])?;
-    std::thread::sleep(Duration::from_secs(4));
+    tree.signal(Signal::SIGUSR1)?;
+    tree.finish(LIMIT)?;
     let bundle = recording.stop()?;
     bundle.expect_sealed()?;
     assert_eq!(bundle.count("evt.type=openat and fs.path.name=/etc/hostname")?, 3);

@@ -227,6 +227,11 @@ pub(crate) fn install_packages() -> Result<()> {
     packages::install()
 }
 
+/// Installs what the virtual machines of `cargo xtask vm` need.
+pub(crate) fn install_packages_for_machines() -> Result<()> {
+    packages::install_for_machines()
+}
+
 /// `cargo xtask bed up`
 pub(crate) fn up() -> Result<()> {
     let bed = Bed::up()?;

@@ -8,10 +8,10 @@ mod demo;
 mod fuzz;
 mod interrupt;
 mod licences;
-
 mod sizes;
 mod synth;
 mod test;
+mod vm;
 mod workspace;
 
 use anyhow::Result;
@@ -97,6 +97,12 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Record on other kernels, in qemu, and look at what the bundles hold. Needs root for Debian's packages.
+    Vm {
+        /// Put the table into docs/kernel-support.md.
+        #[arg(long)]
+        write: bool,
+    },
     /// Every check that a change must pass. Needs root: brings up the test bed, and takes it down again.
     Test {
         /// Also what takes long: other targets, fuzzing.
@@ -171,5 +177,6 @@ fn run(chore: Chore) -> Result<()> {
         } => synth::run(size, rate, seed, &output),
         Chore::Bpf { check } => bpf::rebuild(check),
         Chore::Test { all } => test::run(all),
+        Chore::Vm { write } => vm::run(write),
     }
 }

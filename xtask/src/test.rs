@@ -7,7 +7,7 @@ mod targets;
 
 use crate::bed::{self, Bed};
 use crate::command::{self, Terminal};
-use crate::{bpf, fuzz, interrupt, licences, workspace};
+use crate::{bpf, fuzz, interrupt, licences, vm, workspace};
 use anyhow::{Context as _, Result, bail};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -173,6 +173,7 @@ const HEAVY: &[(&str, Lane)] = &[
         )
     }),
     ("fuzzing", || fuzz::run(10, &[])),
+    ("other kernels", || vm::run(false)),
 ];
 
 fn cargo(words: &[&str], variables: &[(&str, &str)]) -> Result<()> {

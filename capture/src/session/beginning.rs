@@ -16,7 +16,7 @@ use stillframe_format::error::WriteError;
 use stillframe_format::header::{Format, Header, NotCaptured, TargetInfo, Tool};
 use stillframe_format::reader::LOOKBACK;
 use stillframe_format::time::Anchor;
-use stillframe_format::{BootTime, Draft, Stream, stream};
+use stillframe_format::{BootTime, Draft, Stream, layout, stream};
 
 /// Events of the look-back of one stream: the format's limit for a segment.
 const LOOKBACK_EVENTS: usize = stillframe_format::layout::STREAM_EVENTS_MAX;
@@ -25,7 +25,10 @@ const LOOKBACK_EVENTS: usize = stillframe_format::layout::STREAM_EVENTS_MAX;
 pub(super) fn header(plan: &Plan, preflight: &Preflight, subjects: &[Subject], anchor: Anchor) -> Header {
     let json = |value: serde_json::Result<serde_json::Value>| value.unwrap_or(serde_json::Value::Null);
     Header {
-        format: Format::default(),
+        format: Format {
+            requires: features(preflight),
+            ..Format::default()
+        },
         id: uuid::Uuid::new_v4().to_string(),
         tool: Tool {
             name: "capture".to_owned(),
@@ -39,6 +42,15 @@ pub(super) fn header(plan: &Plan, preflight: &Preflight, subjects: &[Subject], a
         plan: json(serde_json::to_value(plan)),
         preflight: json(serde_json::to_value(preflight)),
         host: json(serde_json::to_value(snapshot::host().host)),
+    }
+}
+
+/// What a reader has to know of what may come: the header is written before it comes.
+fn features(preflight: &Preflight) -> Vec<String> {
+    if preflight.is_ready("syscalls") {
+        vec![layout::SIGNALS.to_owned()]
+    } else {
+        Vec::new()
     }
 }
 

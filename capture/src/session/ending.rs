@@ -122,7 +122,9 @@ impl Session<'_> {
             self.recorder.report_unwritten("writer-slow");
         }
         for running in std::mem::take(&mut self.running) {
-            self.outcomes.push(ended(running));
+            let (outcome, missed) = ended(running);
+            self.outcomes.push(outcome);
+            self.not_captured.extend(missed);
         }
     }
 
@@ -297,23 +299,15 @@ impl Session<'_> {
 }
 
 /// What became of a source; one that does not end is left to itself.
-fn ended(running: Running) -> SourceOutcome {
+fn ended(running: Running) -> (SourceOutcome, Vec<NotCaptured>) {
+    let name = running.name;
+    let failed = |reason: String| (attach::failed(name, reason), Vec::new());
     if !running.thread.is_finished() {
-        return SourceOutcome {
-            name: running.name.to_owned(),
-            state: "failed".to_owned(),
-            reason: format!("{}: it did not end within {} s", running.name, DRAIN.as_secs()),
-            ..SourceOutcome::default()
-        };
+        return failed(format!("{name}: it did not end within {} s", DRAIN.as_secs()));
     }
     match running.thread.join() {
-        Ok(ended) => attach::outcome(running.name, ended),
-        Err(_) => SourceOutcome {
-            name: running.name.to_owned(),
-            state: "failed".to_owned(),
-            reason: format!("{}: its thread panicked", running.name),
-            ..SourceOutcome::default()
-        },
+        Ok(ended) => attach::outcome(name, ended),
+        Err(_) => failed(format!("{name}: its thread panicked")),
     }
 }
 

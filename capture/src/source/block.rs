@@ -305,6 +305,7 @@ impl Source for BlockSource {
             events: run.events,
             lost: run.lost,
             notes,
+            missed: Vec::new(),
             counters: counters
                 .into_iter()
                 .map(|(name, count)| (name.to_owned(), count))

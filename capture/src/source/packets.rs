@@ -93,7 +93,17 @@ impl Namespace {
                 let path = format!("/proc/{pid}/ns/net");
                 let file = File::open(&path).map_err(|error| SourceError {
                     missing: missing(&error, "CAP_SYS_PTRACE"),
-                    ..SourceError::new(NAME, format!("cannot open {path}: {}", says(&error)))
+                    ..SourceError::new(
+                        NAME,
+                        if error.kind() == std::io::ErrorKind::NotFound {
+                            format!(
+                                "{}: process {pid} has ended while the capture was being set up",
+                                self.label(self.inode)
+                            )
+                        } else {
+                            format!("cannot open {path}: {}", says(&error))
+                        },
+                    )
                 })?;
                 (OwnedFd::from(file), path)
             }

@@ -23,6 +23,7 @@ use filter::{GroupMode, Shared};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stillframe_format::event::Loss;
+use stillframe_format::header::NotCaptured;
 use stillframe_format::{Body, BootTime, Draft, Stream};
 
 const SOURCE: &str = "syscalls";
@@ -39,6 +40,23 @@ const HOOKS: [(&str, &str); 6] = [
     ("process_exit", "sched_process_exit"),
     ("call_exit", "sys_exit"),
     ("call_enter", "sys_enter"),
+];
+
+/// Programs that the source goes on without, by what is missed then: those of a group serve different kernels, and the
+/// first that can be had is taken.
+const EXTRAS: [(&str, &[(&str, &str)]); 3] = [
+    (
+        "signals that are sent",
+        &[("signal_generated", "signal_generate")],
+    ),
+    (
+        "signals that are delivered",
+        &[("signal_delivered", "signal_deliver")],
+    ),
+    (
+        "OOM kills",
+        &[("oom_victim", "mark_victim"), ("oom_victim_alone", "mark_victim")],
+    ),
 ];
 
 /// What is said when only returns are watched.
@@ -92,6 +110,7 @@ pub struct SyscallSource {
     ring_bytes: u32,
     started: BootTime,
     notes: Vec<String>,
+    missed: Vec<NotCaptured>,
 }
 
 impl SyscallSource {
@@ -137,6 +156,25 @@ impl SyscallSource {
             }
             shared.programs().attach(SOURCE, name, tracepoint, &btf)?;
         }
+        let mut missed = Vec::new();
+        for (what, programs) in EXTRAS {
+            let mut refusals = Vec::new();
+            for (name, tracepoint) in programs {
+                match shared.programs().attach(SOURCE, name, tracepoint, &btf) {
+                    Ok(()) => {
+                        refusals.clear();
+                        break;
+                    }
+                    Err(error) => refusals.push(error.message),
+                }
+            }
+            if !refusals.is_empty() {
+                missed.push(NotCaptured {
+                    what: what.to_owned(),
+                    reason: refusals.join("; "),
+                });
+            }
+        }
         let walked = shared.walk();
         targets.forget_tree();
         walked?;
@@ -154,6 +192,7 @@ impl SyscallSource {
             ring_bytes,
             started: BootTime(boottime()),
             notes,
+            missed,
         })
     }
 
@@ -328,6 +367,7 @@ impl Source for SyscallSource {
             events: run.calls + run.events,
             lost: run.lost,
             notes,
+            missed: std::mem::take(&mut self.missed),
             counters: vec![
                 ("calls".to_owned(), run.calls),
                 ("process_events".to_owned(), run.events),

@@ -160,7 +160,7 @@ pub(crate) fn refused(
     what: &str,
     error: &(dyn std::error::Error + 'static),
 ) -> SourceError {
-    let mut message = format!("{what}: {error}");
+    let mut message = format!("{what}: {}", short(&error.to_string()));
     let mut denied = false;
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -169,8 +169,9 @@ pub(crate) fn refused(
             .and_then(io::Error::raw_os_error)
         {
             denied |= code == libc::EPERM;
-            if error.source().is_none() && !message.contains(&error.to_string()) {
-                message.push_str(&format!(": {error}"));
+            let text = error.to_string();
+            if error.source().is_none() && !message.contains(&text) {
+                message.push_str(&format!(": {text}"));
             }
         }
         cause = error.source();
@@ -191,6 +192,25 @@ pub(crate) fn refused(
         source_name: source,
         message,
         missing,
+    }
+}
+
+/// An error of the loader without the log of the kernel's verifier: some hundred lines, of which the last before the
+/// statistics says what it would not have.
+fn short(error: &str) -> String {
+    const STATISTICS: &[&str] = &["verification time", "stack depth", "processed ", "mark_precise"];
+    let Some((error, log)) = error.split_once("Verifier output:") else {
+        return error.to_owned();
+    };
+    let error = error.trim_end().trim_end_matches('.');
+    let reason = log
+        .lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !STATISTICS.iter().any(|statistic| line.starts_with(statistic)));
+    match reason {
+        Some(reason) => format!("{error}: the kernel's verifier says: {reason}"),
+        None => error.to_owned(),
     }
 }
 
@@ -282,6 +302,21 @@ mod tests {
             effective_capabilities("Name:\tx\nCapEff:\t0000008000000000\n"),
             Some(1 << 39)
         );
+    }
+
+    #[test]
+    fn of_the_verifiers_log_the_reason_is_told() {
+        let error = "the BPF_PROG_LOAD syscall returned EACCES (os error 13). Verifier output: Validating f() func#1...\n\
+                     1659: (bc) w2 = w9\n1660: (85) call bpf_probe_read_user#112\n\
+                     R2 unbounded memory access\nverification time 133465 usec\nstack depth 0+176\n\
+                     processed 167 insns (limit 1000000)\n\n";
+        assert_eq!(
+            short(error),
+            "the BPF_PROG_LOAD syscall returned EACCES (os error 13): the kernel's verifier says: \
+             R2 unbounded memory access"
+        );
+        assert_eq!(short("x. Verifier output: "), "x");
+        assert_eq!(short("no such file"), "no such file");
     }
 
     #[test]

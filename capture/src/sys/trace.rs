@@ -16,12 +16,16 @@ use nix::time::ClockId;
 use nix::unistd::gettid;
 use std::time::Duration;
 
-/// `PTRACE_SYSCALL`, `PTRACE_LISTEN`, `PTRACE_GET_SYSCALL_INFO` (include/uapi/linux/ptrace.h): libc has them, with other
+/// `PTRACE_SYSCALL`, `PTRACE_LISTEN`, `PTRACE_GET_SYSCALL_INFO`, `PTRACE_GETSIGINFO` (include/uapi/linux/ptrace.h): libc has them, with other
 /// types for each C library.
 const SYSCALL: i32 = 24;
 const LISTEN: i32 = 0x4208;
 const GET_SYSCALL_INFO: i32 = 0x420e;
 
+const GET_SIGINFO: i32 = 0x4202;
+
+/// The size of a `siginfo_t`.
+const SIGINFO: usize = 128;
 /// `struct ptrace_syscall_info` with room for what newer kernels add.
 const INFO: usize = 128;
 
@@ -117,6 +121,19 @@ pub fn syscall_info(tid: u32) -> Result<[u8; INFO], Errno> {
     let mut info = [0_u8; INFO];
     // SAFETY: the kernel writes at most `INFO` bytes, the third argument, to `info`, which has as many.
     let done = unsafe { libc::ptrace(GET_SYSCALL_INFO as _, tid, INFO, info.as_mut_ptr()) };
+    Errno::result(done).map(|_| info)
+}
+
+/// The `siginfo_t` of the signal that a thread stands still before: what the kernel wrote, raw.
+///
+/// # Errors
+/// `EINVAL` when it stands still for something else; `ESRCH` as [`resume`].
+pub fn siginfo(tid: u32) -> Result<[u8; SIGINFO], Errno> {
+    let tid = i32::try_from(tid).map_err(|_| Errno::ESRCH)?;
+    let mut info = [0_u8; SIGINFO];
+    let null = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: the kernel writes a `siginfo_t`, which is 128 bytes on every architecture, to `info`, which has as many.
+    let done = unsafe { libc::ptrace(GET_SIGINFO as _, tid, null, info.as_mut_ptr()) };
     Errno::result(done).map(|_| info)
 }
 

@@ -143,6 +143,29 @@ impl EventDigest {
                 self.u8(u8::from(*core));
                 self.u8(u8::from(*last));
             }
+            ProcessChange::Signal(signal) => {
+                self.u8(3);
+                self.u32(signal.number);
+                self.u8(signal.step as u8);
+                self.i64(i64::from(signal.code));
+                self.u8(u8::from(signal.fatal) | u8::from(signal.process_wide) << 1);
+                self.maybe_task(signal.sender.as_deref());
+                self.string(&signal.info);
+            }
+            ProcessChange::OomKill(kill) => {
+                self.u8(4);
+                self.maybe_task(kill.trigger.as_deref());
+                self.i64(i64::from(kill.score_adj));
+                match &kill.pages {
+                    Some(pages) => {
+                        self.u8(1);
+                        for count in [pages.total_vm, pages.anon, pages.file, pages.shmem] {
+                            self.u64(count);
+                        }
+                    }
+                    None => self.u8(0),
+                }
+            }
         }
     }
 
@@ -190,6 +213,13 @@ impl EventDigest {
         self.u32(task.tid);
         self.string(&task.comm);
         self.string(task.container.as_bytes());
+    }
+
+    fn maybe_task(&mut self, task: Option<&Task>) {
+        self.u8(u8::from(task.is_some()));
+        if let Some(task) = task {
+            self.task(task);
+        }
     }
 
     fn captured(&mut self, data: &Captured<Vec<u8>>) {

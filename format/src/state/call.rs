@@ -1,10 +1,10 @@
 //! Going over one system call.
 
-use super::effect::{self, About, CLOEXEC, Effect, Facts};
-use super::{Process, Socket, State, address};
+use super::effect::{self, About, CLOEXEC, Effect, Facts, OpenFlags};
+use super::{Process, Socket, State, address, rights};
 use crate::abi;
 use crate::batch::{CaptureStatus, ROW_NEVER_RETURNED, SyscallBatch, SyscallRow};
-use crate::event::{Abi, DescriptorName, Return, Syscall, Task};
+use crate::event::{Abi, ArgKind, DescriptorName, Return, Syscall, Task};
 use crate::snapshot::MountInfo;
 use std::sync::Arc;
 
@@ -102,6 +102,31 @@ impl<'a> Returned<'a> {
         }
     }
 
+    /// The structure behind an argument, as far as it was copied.
+    fn structure(&self, arg: u8) -> Option<&'a [u8]> {
+        match self.data {
+            Data::Event(call) => call
+                .data
+                .iter()
+                .find(|data| data.arg == arg && data.kind == ArgKind::Struct)
+                .and_then(|data| data.bytes.value())
+                .map(Vec::as_slice),
+            Data::Row(batch, row) => {
+                let start = usize::try_from(row.captures).ok()?;
+                let captures = batch
+                    .captures
+                    .get(start..start + usize::from(row.capture_count))?;
+                let found = captures.iter().find(|capture| {
+                    capture.arg == arg
+                        && capture.kind == ArgKind::Struct
+                        && capture.status != CaptureStatus::Failed
+                })?;
+                let start = usize::try_from(found.start).ok()?;
+                batch.arena.get(start..start + usize::try_from(found.len).ok()?)
+            }
+        }
+    }
+
     fn string(&self, arg: u8) -> Option<String> {
         self.whole(arg)
             .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
@@ -185,11 +210,24 @@ impl State {
         let fd = i32::try_from(value).unwrap_or(-1);
         match call.facts.effect {
             Effect::None | Effect::Close | Effect::Connect => {}
+            Effect::Unknown => self.lose_track(pid, fd),
+            Effect::Receive { message } => self.receive(call, message),
             Effect::Open { dir, path, flags } => {
-                let flags = flags.map_or(0, |arg| call.raw(arg));
+                let flags = match flags {
+                    OpenFlags::None => Some(0),
+                    OpenFlags::Argument(arg) => Some(call.raw(arg)),
+                    OpenFlags::Behind(arg) => call
+                        .structure(arg)
+                        .and_then(|how| how.first_chunk().copied())
+                        .map(u64::from_le_bytes),
+                };
+                // Whether it is closed by execve would be a guess.
+                let Some(flags) = flags else {
+                    return self.lose_track(pid, fd);
+                };
                 let base = dir.map_or(AT_FDCWD, |arg| call.int(arg));
                 let Some(name) = self.path(pid, base, call.whole(path)) else {
-                    return self.close(pid, fd);
+                    return self.lose_track(pid, fd);
                 };
                 // O_DIRECTORY (include/uapi/asm-generic/fcntl.h; arm64 has its own value).
                 let directory = if call.abi == Abi::Aarch64 {
@@ -246,6 +284,8 @@ impl State {
                         let file = self.add_file("pipe", b"pipe".to_vec(), None);
                         self.bind_fd(pid, end, file, close_on_exec);
                     }
+                } else {
+                    self.lose_track(pid, -1);
                 }
             }
             Effect::Socket => {
@@ -259,6 +299,8 @@ impl State {
                         socket.state = Some("ESTAB".to_owned());
                         self.add_socket(pid, end, socket, call.raw(1) & CLOEXEC != 0);
                     }
+                } else {
+                    self.lose_track(pid, -1);
                 }
             }
             Effect::Bind => {
@@ -365,7 +407,35 @@ impl State {
         match self.file_of(pid, old) {
             Some(file) => self.bind_fd(pid, new, file, close_on_exec),
             // What the old one refers to is not known, so the new one isn't either.
-            None => self.close(pid, new),
+            None => self.lose_track(pid, new),
+        }
+    }
+
+    /// A descriptor is open, and what it refers to is not known: those that are known are not all any more.
+    fn lose_track(&mut self, pid: u32, fd: i32) {
+        self.close(pid, fd);
+        if let Some(process) = self.processes.get_mut(&pid) {
+            process.whole = false;
+        }
+    }
+
+    /// Descriptors may have come with a message. What they refer to only their sender knew.
+    fn receive(&mut self, call: &Returned<'_>, message: Option<u8>) {
+        let pid = call.task.pid;
+        let over = self.file_of(pid, call.int(0));
+        let over = over.and_then(|file| self.files.get(&file)?.socket.as_ref());
+        // They come over Unix sockets only (net/core/scm.c, 6.1).
+        if over.is_some_and(|socket| !matches!(socket.family.as_str(), "unix" | "")) {
+            return;
+        }
+        let copied = message.and_then(|arg| call.structure(arg));
+        match copied.and_then(|bytes| rights::received(call.abi, bytes)) {
+            Some(fds) => {
+                for fd in fds {
+                    self.lose_track(pid, fd);
+                }
+            }
+            None => self.lose_track(pid, -1),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a call does to the state, by its table and number: looked up once for each number.
 
-use crate::abi;
+use crate::abi::{self, RetKind};
 use crate::event::Abi;
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ pub(super) enum Effect {
     Open {
         dir: Option<u8>,
         path: u8,
-        flags: Option<u8>,
+        flags: OpenFlags,
     },
     /// Makes a descriptor of a kind; close-on-exec by the bits of an argument.
     Make {
@@ -21,6 +21,8 @@ pub(super) enum Effect {
         name: &'static str,
         flags: Option<(u8, u64)>,
     },
+    /// Makes a descriptor of which nothing else is known.
+    Unknown,
     Close,
     CloseRange,
     Dup,
@@ -40,6 +42,10 @@ pub(super) enum Effect {
         flags: Option<u8>,
     },
     Connect,
+    /// Receives a message, with which descriptors may come; the position of the message, where it is copied.
+    Receive {
+        message: Option<u8>,
+    },
     Shutdown,
     /// Tells the socket's own address.
     OwnName,
@@ -49,6 +55,17 @@ pub(super) enum Effect {
     Fchdir,
     Mount,
     Unmount,
+}
+
+/// Where the flags of an open are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OpenFlags {
+    /// There are none.
+    None,
+    /// An argument.
+    Argument(u8),
+    /// The first 64 bits of the structure behind an argument, `struct open_how` (include/uapi/linux/openat2.h).
+    Behind(u8),
 }
 
 /// Which descriptor a call is about: see [`abi::descriptor_arg`].
@@ -103,7 +120,10 @@ fn table(abi: Abi) -> Vec<Facts> {
         };
         if let Some(row) = rows.get_mut(number) {
             *row = Facts {
-                effect: effect(call.name),
+                effect: match effect(call.name) {
+                    Effect::None if call.ret == RetKind::Fd => Effect::Unknown,
+                    effect => effect,
+                },
                 about,
             };
         }
@@ -121,23 +141,22 @@ fn effect(name: &str) -> Effect {
         "open" => Effect::Open {
             dir: None,
             path: 0,
-            flags: Some(1),
+            flags: OpenFlags::Argument(1),
         },
         "creat" => Effect::Open {
             dir: None,
             path: 0,
-            flags: None,
+            flags: OpenFlags::None,
         },
         "openat" => Effect::Open {
             dir: Some(0),
             path: 1,
-            flags: Some(2),
+            flags: OpenFlags::Argument(2),
         },
-        // Its flags are in a structure that is not copied.
         "openat2" => Effect::Open {
             dir: Some(0),
             path: 1,
-            flags: None,
+            flags: OpenFlags::Behind(2),
         },
         "epoll_create" => make("eventpoll", "anon_inode:[eventpoll]", None),
         "epoll_create1" => make("eventpoll", "anon_inode:[eventpoll]", Some((0, CLOEXEC))),
@@ -171,6 +190,8 @@ fn effect(name: &str) -> Effect {
         "accept" => Effect::Accept { flags: None },
         "accept4" => Effect::Accept { flags: Some(3) },
         "connect" => Effect::Connect,
+        "recvmsg" => Effect::Receive { message: Some(1) },
+        "recvmmsg" | "recvmmsg_time64" => Effect::Receive { message: None },
         "shutdown" => Effect::Shutdown,
         "getsockname" => Effect::OwnName,
         "getpeername" => Effect::PeerName,

@@ -316,6 +316,100 @@ fn a_snapshot_joins_descriptors_to_their_sockets() {
     assert_eq!(back, state);
 }
 
+/// A process of which everything is known, with a Unix socket at 3 and a TCP socket at 4.
+fn known(sh: &Task) -> State {
+    let mut state = State::default();
+    let process = ProcessInfo {
+        pid: sh.pid,
+        comm: "sh".to_owned(),
+        ..ProcessInfo::default()
+    };
+    state.add(&Start {
+        container: WEB,
+        processes: &[process],
+        descriptors: &[],
+        sockets: &[],
+        mounts: &[],
+    });
+    Script::default()
+        .call(sh, "socket", &[1, 1, 0], 3, &[])
+        .call(sh, "socket", &[2, 1, 0], 4, &[])
+        .run(&mut state);
+    assert!(state.process_of(sh.pid).unwrap().whole);
+    state
+}
+
+#[test]
+fn the_flags_of_openat2_are_in_its_structure() {
+    let sh = task(7, 7, "sh");
+    let at = -100i64 as u64;
+    let how = |flags: u64| [flags, 0, 0].map(u64::to_le_bytes).concat();
+    let path: (u8, ArgKind, &[u8]) = (1, ArgKind::Path, b"/x");
+    for (flags, close_on_exec) in [(0, false), (0o2_000_000, true)] {
+        let mut state = known(&sh);
+        Script::default()
+            .call(
+                &sh,
+                "openat2",
+                &[at, 1, 1, 24],
+                5,
+                &[path, (2, ArgKind::Struct, &how(flags))],
+            )
+            .run(&mut state);
+        let open = state.descriptors(7).find(|open| open.fd == 5).unwrap();
+        assert_eq!(open.close_on_exec, close_on_exec);
+        assert_eq!(open.file.name.name, b"/x");
+    }
+    let mut state = known(&sh);
+    Script::default()
+        .call(&sh, "openat2", &[at, 1, 1, 24], 5, &[path])
+        .run(&mut state);
+    let process = state.process_of(7).unwrap();
+    assert!(!process.has(5) && !process.whole);
+}
+
+#[test]
+fn a_descriptor_that_came_from_elsewhere_is_unknown_not_absent() {
+    let sh = task(7, 7, "sh");
+    let message = |control: &[u8]| {
+        let mut out = Vec::new();
+        for word in [0, 0, 1, 0, 1, control.len() as u64, 0] {
+            out.extend(word.to_le_bytes());
+        }
+        out.extend(control);
+        out
+    };
+    let mut rights = 20u64.to_le_bytes().to_vec();
+    for word in [1u32, 1, 9] {
+        rights.extend(word.to_le_bytes());
+    }
+    let (passed, empty) = (message(&rights), message(&[]));
+    // The call, its first argument, what it returned and copied; whether everything is still known then.
+    type Case<'a> = (&'a str, u64, i64, &'a [(u8, ArgKind, &'a [u8])], bool);
+    let cases: &[Case<'_>] = &[
+        ("recvmsg", 3, 1, &[(1, ArgKind::Struct, &passed)], false),
+        ("recvmsg", 3, 1, &[(1, ArgKind::Struct, &empty)], true),
+        ("recvmsg", 3, 1, &[(1, ArgKind::Struct, &passed[..60])], false),
+        ("recvmsg", 3, 1, &[], false),
+        ("recvmsg", 3, -11, &[], true),
+        // Nothing of that kind comes over TCP, and what does not make a descriptor changes nothing.
+        ("recvmsg", 4, 1, &[], true),
+        ("read", 3, 1, &[], true),
+        ("pidfd_getfd", 5, 9, &[], false),
+        ("pidfd_getfd", 5, -1, &[], true),
+        ("openat", 0, 9, &[], false),
+    ];
+    for (name, first, ret, data, whole) in cases {
+        let mut state = known(&sh);
+        Script::default()
+            .call(&sh, name, &[*first], *ret, data)
+            .run(&mut state);
+        let process = state.process_of(7).unwrap();
+        assert_eq!(process.whole, *whole, "{name} {ret} {}", data.len());
+        assert!(process.has(3) && process.has(4) && !process.has(9), "{name}");
+    }
+}
+
 #[test]
 fn a_checkpoint_that_contradicts_itself_is_refused() {
     let sh = task(7, 7, "sh");

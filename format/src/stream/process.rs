@@ -1,7 +1,8 @@
-//! Segment `process.cbor`: tables `events`, `tasks`, `programs`.
+//! Segment `process.cbor`: tables `events`, `tasks`, `programs`, and, where there are such events, `signals` and
+//! `oom_kills`.
 
 use super::dictionary::{Dictionary, decode_tasks, tasks};
-use super::{Part, column, draft_events, lookup};
+use super::{Part, column, draft_events, lookup, signal};
 use crate::batch::CaptureStatus;
 use crate::column::Layout;
 use crate::error::{ReadError, WriteError};
@@ -13,6 +14,8 @@ use std::sync::Arc;
 const FORK: u64 = 0;
 const EXEC: u64 = 1;
 const EXIT: u64 = 2;
+const SIGNAL: u64 = 3;
+const OOM_KILL: u64 = 4;
 
 fn change(body: &Body) -> Option<&ProcessChange> {
     match body {
@@ -30,14 +33,18 @@ pub(super) fn encode(drafts: &[&Draft], floor: BootTime) -> Result<Vec<Part>, Wr
     let kind = column(drafts, |body| match change(body) {
         Some(ProcessChange::Exec { .. }) => EXEC,
         Some(ProcessChange::Exit { .. }) => EXIT,
-        _ => FORK,
+        Some(ProcessChange::Signal(_)) => SIGNAL,
+        Some(ProcessChange::OomKill(_)) => OOM_KILL,
+        Some(ProcessChange::Fork { .. }) | None => FORK,
     });
-    // Two integers for each event: child's pid and tid, the old tid, or status and the signal's byte as wait(2) has it.
+    // Two integers for each event: child's pid and tid, the old tid, status and the signal's byte as wait(2) has it, or
+    // the signal.
     let first = column(drafts, |body| match change(body) {
         Some(ProcessChange::Fork { pid, .. }) => u64::from(*pid),
         Some(ProcessChange::Exec { old_tid, .. }) => u64::from(*old_tid),
         Some(ProcessChange::Exit { status, .. }) => u64::from(*status),
-        None => 0,
+        Some(ProcessChange::Signal(signal)) => u64::from(signal.number),
+        Some(ProcessChange::OomKill(_)) | None => 0,
     });
     let second = column(drafts, |body| match change(body) {
         Some(ProcessChange::Fork { tid, .. }) => u64::from(*tid),
@@ -67,10 +74,15 @@ pub(super) fn encode(drafts: &[&Draft], floor: BootTime) -> Result<Vec<Part>, Wr
         .integers("change", &kind, Layout::Fixed)
         .integers("first", &first, Layout::Fixed)
         .integers("second", &second, Layout::Fixed);
-    let segment = SegmentBuilder::default()
+    let changes: Vec<&ProcessChange> = drafts.iter().filter_map(|draft| change(&draft.body)).collect();
+    let others = signal::tables(&changes, &mut threads);
+    let mut segment = SegmentBuilder::default()
         .table("events", events)
         .table("tasks", tasks(threads.rows()))
         .table("programs", captured(&programs));
+    for (name, table) in others {
+        segment = segment.table(name, table);
+    }
     let name = super::segment_name(Stream::Process);
     Ok(vec![(name.clone(), segment.encode(&name)?)])
 }
@@ -129,10 +141,9 @@ pub(super) fn decode(what: &str, segment: &Segment, events: &Table) -> Result<Ve
     let bad = |problem: &str| ReadError::damaged(what, problem);
     let tasks = decode_tasks(super::tasks_of(segment)?)?;
     let mut programs = decode_captured(what, segment.table("programs")?)?.into_iter();
-    let columns = events
-        .integers("task")?
-        .into_iter()
-        .zip(events.integers("change")?);
+    let changes = events.integers("change")?;
+    let mut signals = signal::Rows::decode(what, segment, &tasks, &changes, SIGNAL, OOM_KILL)?;
+    let columns = events.integers("task")?.into_iter().zip(changes);
     let values = events.words("first")?.into_iter().zip(events.words("second")?);
     let bodies: Vec<Body> = columns
         .zip(values)
@@ -156,6 +167,8 @@ pub(super) fn decode(what: &str, segment: &Segment, events: &Table) -> Result<Ve
                     core: second >> 8 & 1 == 1,
                     last: second >> 9 & 1 == 1,
                 },
+                SIGNAL => signals.signal(first)?,
+                OOM_KILL => signals.oom_kill()?,
                 other => return Err(bad(&format!("change {other} is unknown"))),
             };
             Ok(Body::Process(Process {
@@ -167,5 +180,6 @@ pub(super) fn decode(what: &str, segment: &Segment, events: &Table) -> Result<Ve
     if programs.next().is_some() {
         return Err(bad("more programs than execs"));
     }
+    signals.end()?;
     Ok(bodies)
 }

@@ -14,7 +14,7 @@ Examples:
   replay top web.capture.tar.zst --by syscall -f 'proc.name=nginx' --json | jq '.rows[0]'";
 
 pub(super) const SLOWEST_HELP: &str = "\
-Calls that wait by design (epoll_wait, futex, wait4, …) have a list of their own.
+Calls that wait by design (epoll_wait, futex, wait4, …) have a list of their own, and so have block requests.
 
 Examples:
   replay slowest web.capture.tar.zst
@@ -38,6 +38,8 @@ pub(super) const TIMELINE_HELP: &str = "\
 Examples:
   replay timeline web.capture.tar.zst
   replay timeline web.capture.tar.zst --by errors --width 120
+  replay timeline web.capture.tar.zst --by latency --only write     # when was it slow?
+  replay timeline web.capture.tar.zst --by metrics --only memory    # did it grow?
   replay timeline web.capture.tar.zst --by syscall -f 'proc.name=nginx' --ascii --from 40% --to 60%";
 
 pub(super) const SUMMARY_HELP: &str = "\
@@ -193,6 +195,10 @@ pub(crate) enum PlotBy {
     Syscall,
     /// Failed calls by errno
     Errors,
+    /// The longest of calls by name, and of block requests by device
+    Latency,
+    /// Readings of counters: memory, CPU, I/O, pressure
+    Metrics,
 }
 
 impl From<PlotBy> for question::Rows {
@@ -202,6 +208,8 @@ impl From<PlotBy> for question::Rows {
             PlotBy::Process => Self::Process,
             PlotBy::Syscall => Self::Syscall,
             PlotBy::Errors => Self::Errors,
+            PlotBy::Latency => Self::Latency,
+            PlotBy::Metrics => Self::Metrics,
         }
     }
 }
@@ -216,6 +224,9 @@ pub(crate) struct Timeline {
     /// What rows are made of
     #[arg(long, value_name = "KEY", default_value = "stream")]
     pub(crate) by: PlotBy,
+    /// Only rows whose name holds TEXT
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub(crate) only: String,
     #[command(flatten)]
     pub(crate) scope: Scope,
     /// Columns of the plot

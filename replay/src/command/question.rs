@@ -96,7 +96,8 @@ pub(super) fn timeline(options: &cli::Timeline) -> Result<u8, Failure> {
     let (mut reading, scope) = open(&options.bundle, options.json, &options.scope)?;
     let width = usize::try_from(options.width).unwrap_or(usize::MAX);
     let (timeline, context) = (&mut reading.timeline, &reading.context);
-    let mut density = Density::new(options.by.into(), width, timeline, &scope.range, context);
+    let mut density =
+        Density::new(options.by.into(), width, timeline, &scope.range, context).only(&options.only);
     let mut coverage = scan_marks(timeline, context, &scope, &mut density);
     coverage.together = density.together();
     if options.json {

@@ -342,6 +342,9 @@ impl Trace<'_> {
             ProcessChange::Fork { .. } => "fork",
             ProcessChange::Exec { .. } => "exec",
             ProcessChange::Exit { .. } => "exit",
+            ProcessChange::Signal(sent) if sent.step.is_delivery() => "signal delivered",
+            ProcessChange::Signal(_) => "signal sent",
+            ProcessChange::OomKill(_) => "OOM kill",
         };
         self.put(&json!({
             "ph": "i", "s": if process.task.pid == process.task.tid { "p" } else { "t" },

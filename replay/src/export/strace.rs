@@ -1,20 +1,20 @@
 //! System calls as `strace -f -ttt -T -yy -o FILE` writes them, for everything that reads that.
 //!
 //! A call stands where it returned, with the time it was entered, on one line. What strace has no line for (holes,
-//! slices that can't be read) is written like its signal lines, `--- … ---`, which every reader of its text passes over.
+//! slices that can't be read, OOM kills) is written like its signal lines, `--- … ---`, which every reader of its text passes over.
 
 use super::Exported;
 use crate::call::Names;
 use crate::timeline::{Damage, Item, Range, Timeline};
 use crate::view::Context;
-use crate::{call, escape, render, state};
+use crate::{call, escape, render, signal, state};
 use std::io::{self, Read, Seek, Write};
 use std::ops::ControlFlow;
 use stillframe_format::event::{Body, Event, OpenCall, Process, ProcessChange, Return, Stream, Syscall};
 use stillframe_format::state::State;
 use stillframe_format::{BootTime, abi};
 
-/// Writes all calls, the ends of processes, holes, and the calls that had not returned at the end.
+/// Writes all calls, signals, the ends of processes, holes, and the calls that had not returned at the end.
 ///
 /// # Errors
 /// When the output fails.
@@ -128,7 +128,7 @@ fn write_event(
             Ok(true)
         }
         Body::Process(process) => {
-            write_exit(event.time, process, context, out)?;
+            write_change(event.time, process, context, out)?;
             Ok(false)
         }
         Body::Loss(loss) if matches!(loss.stream, Stream::Syscall | Stream::Process) => {
@@ -162,12 +162,23 @@ fn write_call(
     writeln!(out)
 }
 
-fn write_exit(time: BootTime, process: &Process, context: &Context, out: &mut dyn Write) -> io::Result<()> {
-    let ProcessChange::Exit {
-        status, signal, core, ..
-    } = process.change
-    else {
-        return Ok(());
+/// strace has a line for the ends of threads and for signals that are delivered. One that kills without being delivered
+/// it would have shown too: the kernel delivers every signal but SIGKILL to what is traced.
+fn write_change(time: BootTime, process: &Process, context: &Context, out: &mut dyn Write) -> io::Result<()> {
+    let (status, signal, core) = match &process.change {
+        ProcessChange::Exit {
+            status, signal, core, ..
+        } => (*status, *signal, *core),
+        ProcessChange::Signal(sent) if sent.step.is_delivery() || signal::kills_unseen(sent) => {
+            lead(out, process.task.tid, time, context)?;
+            let name = signal::name(sent.number);
+            return writeln!(out, "--- {name} {} ---", signal::siginfo(sent));
+        }
+        ProcessChange::OomKill(kill) => {
+            lead(out, process.task.tid, time, context)?;
+            return writeln!(out, "--- {} ---", escape::line(&signal::oom_text(kill)));
+        }
+        _ => return Ok(()),
     };
     lead(out, process.task.tid, time, context)?;
     if signal == 0 {

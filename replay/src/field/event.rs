@@ -17,6 +17,9 @@ pub(crate) fn event_type(body: &Body) -> Cow<'static, str> {
             ProcessChange::Fork { .. } => "procfork",
             ProcessChange::Exec { .. } => "procexec",
             ProcessChange::Exit { .. } => "procexit",
+            ProcessChange::Signal(ref signal) if signal.step.is_delivery() => "signaldeliver",
+            ProcessChange::Signal(_) => "signalsend",
+            ProcessChange::OomKill(_) => "oomkill",
         },
         Body::Packet(_) => "packet",
         Body::Block(block) => match block.action {
@@ -71,7 +74,7 @@ pub(super) const FIELDS: &[Field] = &[
     plain(
         "evt.type",
         Kind::Text,
-        "the call's name, or packet, blkqueue, blkissue, blkcomplete, procfork, procexec, procexit, journal, kernel, engine, log, metrics, loss, clockstep",
+        "the call's name, or packet, blkqueue, blkissue, blkcomplete, procfork, procexec, procexit, signalsend, signaldeliver, oomkill, journal, kernel, engine, log, metrics, loss, clockstep",
         |view, _| match event_type(&view.event.body) {
             Cow::Borrowed(name) => Some(Value::text(name)),
             Cow::Owned(name) => Some(Value::owned(name)),

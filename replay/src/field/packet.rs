@@ -1,9 +1,12 @@
 //! Fields of packets, named as Wireshark names them.
 
 use super::{Field, again, plain};
+use crate::dns;
 use crate::packet::{Headers, Transport, direction, flag_names, mac};
 use crate::value::{Kind, Value};
 use crate::view::View;
+use std::borrow::Cow;
+use std::net::IpAddr;
 use stillframe_format::event::{Body, Packet};
 
 fn packet<'v>(view: &'v View<'_>) -> Option<&'v Packet> {
@@ -38,6 +41,16 @@ fn tcp_flag(view: &View<'_>, bit: u16) -> Option<Value<'static>> {
 
 fn both(ports: (u16, u16)) -> Value<'static> {
     Value::Any(vec![Value::number(ports.0), Value::number(ports.1)])
+}
+
+/// One value as it is, several together, none as none.
+fn several<'v>(values: impl Iterator<Item = Value<'v>>) -> Option<Value<'v>> {
+    let mut values: Vec<_> = values.collect();
+    match values.len() {
+        0 => None,
+        1 => values.pop(),
+        _ => Some(Value::Any(values)),
+    }
 }
 
 pub(super) const FIELDS: &[Field] = &[
@@ -214,6 +227,77 @@ pub(super) const FIELDS: &[Field] = &[
             Transport::Icmp { code, .. } => Some(Value::number(code)),
             _ => None,
         },
+    ),
+    plain("dns.id", Kind::Hex, "DNS transaction", |view, _| {
+        Some(Value::Hex(u64::from(view.dns()?.id)))
+    }),
+    plain(
+        "dns.flags.response",
+        Kind::Flag,
+        "true for a DNS answer, false for a query",
+        |view, _| Some(Value::Flag(view.dns()?.response)),
+    ),
+    plain(
+        "dns.flags.rcode",
+        Kind::Number,
+        "code of a DNS answer: 0 no error, 2 server failed, 3 no such name",
+        |view, _| {
+            let message = view.dns()?;
+            message.response.then_some(Value::number(message.rcode))
+        },
+    ),
+    plain(
+        "dns.qry.name",
+        Kind::Text,
+        "name that is asked for, without the last dot",
+        |view, _| {
+            let (name, _) = view.dns()?.question.as_ref()?;
+            Some(Value::text(name))
+        },
+    ),
+    plain(
+        "dns.qry.type",
+        Kind::Text,
+        "type that is asked for: A, AAAA, CNAME, SRV, …",
+        |view, _| {
+            let (_, kind) = view.dns()?.question.as_ref()?;
+            Some(match dns::type_name(*kind) {
+                Cow::Borrowed(name) => Value::text(name),
+                Cow::Owned(name) => Value::owned(name),
+            })
+        },
+    ),
+    plain(
+        "dns.a",
+        Kind::Address,
+        "IPv4 addresses in a DNS answer",
+        |view, _| {
+            several(
+                view.dns()?
+                    .addresses()
+                    .filter(IpAddr::is_ipv4)
+                    .map(Value::Address),
+            )
+        },
+    ),
+    plain(
+        "dns.aaaa",
+        Kind::Address,
+        "IPv6 addresses in a DNS answer",
+        |view, _| {
+            several(
+                view.dns()?
+                    .addresses()
+                    .filter(IpAddr::is_ipv6)
+                    .map(Value::Address),
+            )
+        },
+    ),
+    plain(
+        "dns.cname",
+        Kind::Text,
+        "other names in a DNS answer (CNAME, PTR)",
+        |view, _| several(view.dns()?.names().map(Value::text)),
     ),
     plain(
         "pkt.payload",

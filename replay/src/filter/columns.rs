@@ -201,11 +201,12 @@ fn owner(name: &str) -> Option<Stream> {
         "clock" => Some(Stream::Clock),
         "metrics" => Some(Stream::Metrics),
         "blk" => Some(Stream::Block),
-        "pkt" | "eth" | "ip" | "tcp" | "udp" | "icmp" => Some(Stream::Packet),
+        "pkt" | "eth" | "ip" | "tcp" | "udp" | "icmp" | "dns" => Some(Stream::Packet),
         "log" => Some(Stream::Log),
         "journal" => Some(Stream::Journal),
         "kernel" => Some(Stream::Kernel),
         "engine" => Some(Stream::Engine),
+        "signal" | "oom" => Some(Stream::Process),
         _ if name.starts_with("proc.exit.") => Some(Stream::Process),
         _ => None,
     }
@@ -215,7 +216,14 @@ fn owner(name: &str) -> Option<Stream> {
 fn types(stream: Stream) -> &'static [&'static str] {
     match stream {
         Stream::Clock => &["clockstep"],
-        Stream::Process => &["procfork", "procexec", "procexit"],
+        Stream::Process => &[
+            "procfork",
+            "procexec",
+            "procexit",
+            "signalsend",
+            "signaldeliver",
+            "oomkill",
+        ],
         Stream::Block => &["blkqueue", "blkissue", "blkcomplete"],
         Stream::Syscall => &[],
         other => {

@@ -56,7 +56,6 @@ impl Changes {
 /// What one snapshot holds of one target; `None` is a member that is not there.
 #[derive(Debug, Default)]
 struct Snapshot {
-    any: bool,
     processes: Option<Vec<ProcessInfo>>,
     sockets: Option<Vec<SocketInfo>>,
     mounts: Option<Vec<MountInfo>>,
@@ -68,7 +67,6 @@ impl Snapshot {
         fn read<T: DeserializeOwned>(content: &[u8]) -> Option<T> {
             serde_json::from_slice(content).ok()
         }
-        self.any = true;
         match file {
             "processes.json" => self.processes = read(content),
             "sockets.json" => self.sockets = read(content),
@@ -76,6 +74,11 @@ impl Snapshot {
             "cgroup.json" => self.cgroup = read(content),
             _ => {}
         }
+    }
+
+    /// Whether anything can be compared: of a container that died the engine still tells, but nothing else does.
+    fn any(&self) -> bool {
+        self.processes.is_some() || self.sockets.is_some() || self.mounts.is_some() || self.cgroup.is_some()
     }
 }
 
@@ -109,7 +112,7 @@ pub fn changes<R: Read + Seek>(bundle: &mut Bundle<R>) -> Vec<Changes> {
                 let found = end.not_captured.iter().find(|missing| missing.what == prefix);
                 found.map(|missing| missing.reason.clone())
             });
-            let missing = match (before.any, after.any, bundle.end().is_some()) {
+            let missing = match (before.any(), after.any(), bundle.end().is_some()) {
                 (true, true, _) => None,
                 (false, ..) => Some("the bundle has no snapshot of its start".to_owned()),
                 (_, false, true) => Some(format!(
@@ -265,9 +268,9 @@ fn mounts(found: &mut Vec<Change>, before: &[MountInfo], after: &[MountInfo]) {
             push(found, "mount", "changed", &text);
         }
         if let (Some(used), Some(uses)) = (was.usage, is.usage)
-            // One file system is often mounted in many places.
             && (used.used != uses.used || used.inodes_free != uses.inodes_free)
-            && told.insert((was.device, was.source.clone()))
+            // One file system is often mounted in many places, and under an overlay as another device.
+            && told.insert((used.size, used.used, uses.used, uses.inodes_free))
         {
             let (sign, bytes) = if uses.used >= used.used {
                 ('+', uses.used - used.used)
@@ -377,14 +380,12 @@ mod tests {
     #[test]
     fn every_kind_of_difference_is_told_and_nothing_else() {
         let before = Snapshot {
-            any: true,
             processes: Some(vec![process(1, 5), process(2, 6)]),
             sockets: Some(vec![listening(80), listening(81)]),
             mounts: Some(vec![mount(1 << 20)]),
             cgroup: Some(files("usage_usec 5\nnr_throttled 1\nthrottled_usec 70")),
         };
         let after = Snapshot {
-            any: true,
             processes: Some(vec![process(1, 5), process(2, 9)]),
             sockets: Some(vec![listening(80), listening(82)]),
             mounts: Some(vec![mount(3 << 20)]),

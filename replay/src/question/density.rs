@@ -1,8 +1,13 @@
-//! When things happened: events over time, a row for each stream, process, call or error.
+//! When things happened: events over time, a row for each stream, process, call or error; and how much: the longest call
+//! of each column, and the readings of each counter.
 
 use super::columns::{Columns, Side};
 use super::coverage::{answer, put_time};
+use super::ranking::container_name;
+use super::slowest::waits;
+use super::summary::unit;
 use super::{Coverage, Scope, since_start};
+use crate::field::block_operation;
 use crate::moment::Place;
 use crate::timeline::{Range, Timeline};
 use crate::view::{Context, View};
@@ -12,7 +17,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Seek};
 use stillframe_format::BootTime;
-use stillframe_format::event::{Body, Stream};
+use stillframe_format::event::{BlockAction, Body, Stream};
 
 /// The widest plot, in columns.
 pub const WIDTH_MAX: usize = 1000;
@@ -30,6 +35,10 @@ pub enum Rows {
     Syscall,
     /// Failed calls by errno.
     Errors,
+    /// The longest of calls by name, and of block requests by device.
+    Latency,
+    /// Readings of counters.
+    Metrics,
 }
 
 impl Rows {
@@ -41,8 +50,52 @@ impl Rows {
             Self::Process => "process",
             Self::Syscall => "syscall",
             Self::Errors => "errors",
+            Self::Latency => "latency",
+            Self::Metrics => "metrics",
         }
     }
+
+    /// What stands over the numbers of a row.
+    fn heads(self) -> [&'static str; 2] {
+        match self {
+            Self::Latency => ["count", "longest"],
+            Self::Metrics => ["last/sum", "most"],
+            _ => ["total", "peak"],
+        }
+    }
+
+    /// Events of which streams make rows, when it matters: a plot of few events must not read the many.
+    pub(super) fn streams(self) -> Option<&'static str> {
+        (self == Self::Metrics).then_some("evt.stream in (metrics, loss, clock)")
+    }
+
+    /// Whether a hole of a stream is one of its rows.
+    fn may_miss(self, stream: Stream) -> bool {
+        match self {
+            Self::Stream => true,
+            Self::Metrics => stream == Stream::Metrics,
+            Self::Latency => matches!(stream, Stream::Syscall | Stream::Block),
+            _ => matches!(stream, Stream::Syscall | Stream::Process),
+        }
+    }
+}
+
+/// Whether a counter is a level, such as memory in use. All others are totals, of which the increase is drawn.
+fn is_level(name: &str) -> bool {
+    name.starts_with("pids.") || name.starts_with("memory.") && name.ends_with("_bytes")
+}
+
+/// How an event's value comes into its column.
+#[derive(Clone, Copy, Debug)]
+enum Mark {
+    /// One more.
+    Count,
+    /// The column's largest is drawn, the number of all is told.
+    Longest(u64),
+    /// The column's largest is drawn, the last is told.
+    Level(u64),
+    /// The increase since the reading before is drawn, the sum is told.
+    Total(u64),
 }
 
 /// What a plot is drawn with.
@@ -68,14 +121,60 @@ struct Series {
     label: String,
     /// Streams keep the order of their ranks.
     rank: u32,
-    counts: Vec<u64>,
+    /// `None`: nothing happened, or nothing was read.
+    counts: Vec<Option<u64>>,
     total: u64,
+    /// The reading before, of a total.
+    before: Option<u64>,
+}
+
+impl Series {
+    fn take(&mut self, column: usize, mark: Mark) {
+        let Some(at) = self.counts.get_mut(column) else {
+            return;
+        };
+        match mark {
+            Mark::Count => {
+                *at = Some(at.unwrap_or(0).saturating_add(1));
+                self.total = self.total.saturating_add(1);
+            }
+            Mark::Longest(value) => {
+                *at = Some(at.unwrap_or(0).max(value));
+                self.total = self.total.saturating_add(1);
+            }
+            Mark::Level(value) => {
+                *at = Some(at.unwrap_or(0).max(value));
+                self.total = value;
+            }
+            Mark::Total(value) => {
+                // A total that falls was begun anew.
+                if let Some(grew) = self.before.and_then(|before| value.checked_sub(before)) {
+                    *at = Some(at.unwrap_or(0).saturating_add(grew));
+                    self.total = self.total.saturating_add(grew);
+                }
+                self.before = Some(value);
+            }
+        }
+    }
+
+    fn peak(&self) -> u64 {
+        self.counts.iter().flatten().max().copied().unwrap_or(0)
+    }
+
+    /// Whether all its columns say the same.
+    fn is_flat(&self) -> bool {
+        let mut values = self.counts.iter().flatten();
+        let first = values.next();
+        values.all(|value| Some(value) == first)
+    }
 }
 
 /// Counts over time.
 #[derive(Debug)]
 pub struct Density {
     rows: Rows,
+    /// Only rows whose name holds this.
+    only: String,
     from: BootTime,
     to: BootTime,
     series: HashMap<Vec<u8>, Series>,
@@ -103,6 +202,7 @@ impl Density {
         let width = width.clamp(1, WIDTH_MAX);
         Self {
             rows,
+            only: String::new(),
             from,
             to,
             series: HashMap::new(),
@@ -112,6 +212,18 @@ impl Density {
             damaged: vec![false; width],
             together: 0,
         }
+    }
+
+    /// Only rows whose name holds `only`.
+    #[must_use]
+    pub fn only(mut self, only: &str) -> Self {
+        only.clone_into(&mut self.only);
+        self
+    }
+
+    /// What rows are made of.
+    pub(super) fn rows(&self) -> Rows {
+        self.rows
     }
 
     /// Events that had no row because there were too many.
@@ -156,47 +268,85 @@ impl Density {
         {
             *first = event.num;
         }
-        let found = match (&event.body, self.rows) {
+        match (&event.body, self.rows) {
             (body, Rows::Stream) => {
                 let stream = body.stream();
-                Some((
-                    stream.name().as_bytes().to_vec(),
-                    stream.name().to_owned(),
-                    stream as u32,
-                ))
+                let name = stream.name();
+                self.add(column, name.as_bytes(), name, stream as u32, Mark::Count);
             }
             (Body::Syscall(call), Rows::Syscall) => {
                 let name = call::name(call.abi, call.number);
-                Some((name.as_bytes().to_vec(), name.into_owned(), 0))
+                self.add(column, name.as_bytes(), &name, 0, Mark::Count);
             }
-            (Body::Syscall(call), Rows::Errors) => call.ret.errno().map(|errno| {
-                let name = call::errno_name(errno);
-                (name.as_bytes().to_vec(), name, 0)
-            }),
-            (Body::Syscall(_) | Body::Process(_), Rows::Process) => event.body.task().map(|task| {
-                let label = format!("{}[{}]", escape::bytes(&task.comm), task.pid);
-                (task.pid.to_le_bytes().to_vec(), label, 0)
-            }),
-            _ => None,
-        };
-        let Some((key, label, rank)) = found else { return };
-        if self.series.len() >= ROWS_MAX && !self.series.contains_key(&key) {
-            self.together = self.together.saturating_add(1);
+            (Body::Syscall(call), Rows::Errors) => {
+                if let Some(errno) = call.ret.errno() {
+                    let name = call::errno_name(errno);
+                    self.add(column, name.as_bytes(), &name, 0, Mark::Count);
+                }
+            }
+            (Body::Syscall(_) | Body::Process(_), Rows::Process) => {
+                if let Some(task) = event.body.task() {
+                    let label = format!("{}[{}]", escape::bytes(&task.comm), task.pid);
+                    self.add(column, &task.pid.to_le_bytes(), &label, 0, Mark::Count);
+                }
+            }
+            (Body::Syscall(call), Rows::Latency) => {
+                if let Some(spent) = call.duration.filter(|_| !waits(call)) {
+                    let name = call::name(call.abi, call.number);
+                    self.add(column, name.as_bytes(), &name, 0, Mark::Longest(spent));
+                }
+            }
+            (Body::Block(block), Rows::Latency) if block.action == BlockAction::Complete => {
+                if let Some(spent) = block.latency {
+                    let device = match view.context.devices.get(&block.device) {
+                        Some(name) => name.clone(),
+                        None => block.device.to_string(),
+                    };
+                    let operation = block_operation(block).unwrap_or("request");
+                    let name = escape::line(&format!("{device} {operation}")).into_owned();
+                    self.add(column, name.as_bytes(), &name, 0, Mark::Longest(spent));
+                }
+            }
+            (Body::Metrics(metrics), Rows::Metrics) => {
+                let container = container_name(&metrics.container, view.context);
+                for (name, value) in &metrics.values {
+                    let mark = if is_level(name) {
+                        Mark::Level(*value)
+                    } else {
+                        Mark::Total(*value)
+                    };
+                    let key = format!("{} {name}", metrics.container);
+                    let label = escape::line(&format!("{container} {name}")).into_owned();
+                    self.add(column, key.as_bytes(), &label, 0, mark);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, column: usize, key: &[u8], label: &str, rank: u32, mark: Mark) {
+        if !label.contains(&self.only) {
             return;
         }
-        let width = self.width();
-        let series = self.series.entry(key).or_insert_with(|| Series {
-            label: String::new(),
-            rank,
-            counts: vec![0; width],
-            total: 0,
-        });
-        if series.label != label {
-            series.label = label;
+        if !self.series.contains_key(key) {
+            if self.series.len() >= ROWS_MAX {
+                self.together = self.together.saturating_add(1);
+                return;
+            }
+            let series = Series {
+                label: String::new(),
+                rank,
+                counts: vec![None; self.width()],
+                total: 0,
+                before: None,
+            };
+            self.series.insert(key.to_vec(), series);
         }
-        series.total = series.total.saturating_add(1);
-        if let Some(count) = series.counts.get_mut(column) {
-            *count = count.saturating_add(1);
+        if let Some(series) = self.series.get_mut(key) {
+            if series.label != label {
+                label.clone_into(&mut series.label);
+            }
+            series.take(column, mark);
         }
     }
 
@@ -227,12 +377,13 @@ impl Density {
 
     fn sorted(&self) -> Vec<&Series> {
         let mut all: Vec<&Series> = self.series.values().collect();
-        all.sort_by(|one, other| {
-            one.rank
-                .cmp(&other.rank)
-                .then(Reverse(one.total).cmp(&Reverse(other.total)))
-                .then(one.label.cmp(&other.label))
-        });
+        let size = |series: &Series| match self.rows {
+            Rows::Latency => series.peak(),
+            // What moved comes first; numbers of different units are not compared.
+            Rows::Metrics => u64::from(!series.is_flat()),
+            _ => series.total,
+        };
+        all.sort_by_cached_key(|series| (series.rank, Reverse(size(series)), series.label.clone()));
         all
     }
 
@@ -245,18 +396,26 @@ impl Density {
     /// The plot, at most `number` rows of it, lines ended.
     #[must_use]
     pub fn text(&self, number: usize, glyphs: Glyphs, context: &Context) -> String {
+        let [total, peak] = self.rows.heads();
         let mut columns = Columns::new(&[
             (self.rows.name(), Side::Left),
-            ("total", Side::Right),
-            ("peak", Side::Right),
+            (total, Side::Right),
+            (peak, Side::Right),
             ("", Side::Left),
         ]);
         let all = self.sorted();
         for series in all.iter().take(number) {
             columns.push(vec![
                 series.label.clone(),
-                series.total.to_string(),
-                series.counts.iter().max().copied().unwrap_or(0).to_string(),
+                match self.rows {
+                    Rows::Metrics => unit(&series.label, series.total),
+                    _ => series.total.to_string(),
+                },
+                match self.rows {
+                    Rows::Metrics => unit(&series.label, series.peak()),
+                    Rows::Latency => super::short(series.peak()),
+                    _ => series.peak().to_string(),
+                },
                 self.bar(series, glyphs),
             ]);
         }
@@ -291,6 +450,13 @@ impl Density {
             render::mapped_time(self.to, context),
             super::short(self.to.since(self.from) / (self.width().max(1) as u64)),
         ));
+        match self.rows {
+            Rows::Latency => out.push_str(" (the longest call or block request), waits by design left out"),
+            Rows::Metrics => out.push_str(
+                ": the highest level, or the increase of a total since the reading before; empty where nothing was read",
+            ),
+            _ => {}
+        }
         if !self.lost.is_empty() || self.damaged.iter().any(|mark| *mark) {
             out.push_str(", ? is empty where the row's events were lost");
         }
@@ -299,11 +465,11 @@ impl Density {
     }
 
     fn bar(&self, series: &Series, glyphs: Glyphs) -> String {
-        let peak = series.counts.iter().max().copied().unwrap_or(0).max(1);
+        let peak = series.peak().max(1);
         let levels = glyphs.levels();
         let lost = self.holes(|stream| match self.rows {
             Rows::Stream => stream as u32 == series.rank,
-            _ => matches!(stream, Stream::Syscall | Stream::Process),
+            rows => rows.may_miss(stream),
         });
         let marks = lost
             .iter()
@@ -315,9 +481,9 @@ impl Density {
             .zip(marks)
             .map(|(count, hole)| match (*count, hole) {
                 // A hole is not silence.
-                (0, true) => '?',
-                (0, false) => ' ',
-                (count, _) => {
+                (None, true) => '?',
+                (None, false) => ' ',
+                (Some(count), _) => {
                     let level = u128::from(count)
                         .saturating_mul(levels.len() as u128)
                         .div_ceil(u128::from(peak));
@@ -366,12 +532,21 @@ impl Density {
         let rows: Vec<Value> = all
             .iter()
             .take(number)
-            .map(|series| {
-                serde_json::json!({
+            .map(|series| match self.rows {
+                Rows::Latency => serde_json::json!({
                     "key": series.label,
-                    "total": series.total,
-                    "counts": series.counts,
-                })
+                    "count": series.total,
+                    "longest_ns": series.counts,
+                }),
+                Rows::Metrics => serde_json::json!({
+                    "key": series.label,
+                    "last_or_sum": series.total,
+                    "values": series.counts,
+                }),
+                _ => {
+                    let counts: Vec<u64> = series.counts.iter().map(|count| count.unwrap_or(0)).collect();
+                    serde_json::json!({"key": series.label, "total": series.total, "counts": counts})
+                }
             })
             .collect();
         let lost = self.holes(|_| true);
@@ -432,6 +607,7 @@ mod tests {
     fn density(width: usize, from: u64, to: u64) -> Density {
         Density {
             rows: Rows::Stream,
+            only: String::new(),
             from: BootTime(from),
             to: BootTime(to),
             series: HashMap::new(),
@@ -455,6 +631,98 @@ mod tests {
         assert!(text.is_ascii());
         assert!(text.contains("x") && text.contains("c"), "{text}");
         insta::assert_snapshot!(text);
+    }
+
+    fn counted(rows: Rows, events: Vec<(u64, Body)>) -> Density {
+        let mut context = fixture::context();
+        context.containers.insert("c1".to_owned(), "leaky".to_owned());
+        let mut density = density(4, 0, 399);
+        density.rows = rows;
+        for (num, (time, body)) in (1..).zip(events) {
+            let event = stillframe_format::event::Event {
+                num,
+                time: BootTime(time),
+                late: false,
+                body,
+            };
+            density.take(&View::new(&event, &context));
+        }
+        density
+    }
+
+    #[test]
+    fn levels_are_drawn_as_they_are_and_totals_by_their_increase() {
+        let reading = |memory, cpu| {
+            Body::Metrics(stillframe_format::event::Metrics {
+                container: "c1".to_owned(),
+                values: [
+                    ("memory.usage_bytes".to_owned(), memory),
+                    ("memory.limit_bytes".to_owned(), 4096),
+                    ("cpu.usage_ns".to_owned(), cpu),
+                ]
+                .into_iter()
+                .collect(),
+            })
+        };
+        let density = counted(
+            Rows::Metrics,
+            vec![
+                (0, reading(1024, 500)),
+                (100, reading(2048, 700)),
+                (350, reading(3072, 700)),
+            ],
+        );
+        let values: Vec<_> = density
+            .sorted()
+            .iter()
+            .map(|series| (series.label.as_str(), series.total, series.counts.clone()))
+            .collect();
+        assert_eq!(
+            values,
+            [
+                ("leaky cpu.usage_ns", 200, vec![None, Some(200), None, Some(0)]),
+                (
+                    "leaky memory.usage_bytes",
+                    3072,
+                    vec![Some(1024), Some(2048), None, Some(3072)]
+                ),
+                // What did not move comes last.
+                (
+                    "leaky memory.limit_bytes",
+                    4096,
+                    vec![Some(4096), Some(4096), None, Some(4096)]
+                ),
+            ]
+        );
+        let text = density.text(20, Glyphs::Ascii, &fixture::context());
+        assert!(text.contains("3.0 KiB") && text.contains("|-* @|"), "{text}");
+    }
+
+    #[test]
+    fn the_longest_of_each_column_is_drawn_and_waits_are_not() {
+        let call = |number, duration| {
+            Body::Syscall(Box::new(stillframe_format::event::Syscall {
+                number,
+                duration: Some(duration),
+                ..fixture::openat(3)
+            }))
+        };
+        let (write, futex) = (1, 202);
+        let density = counted(
+            Rows::Latency,
+            vec![
+                (0, call(write, 5)),
+                (10, call(write, 900)),
+                (20, call(futex, 1_000_000)),
+                (399, call(write, 7)),
+            ],
+        );
+        let rows = density.sorted();
+        assert_eq!(rows.len(), 1);
+        assert_eq!(
+            (rows[0].label.as_str(), rows[0].total, rows[0].counts.clone()),
+            ("write", 3, vec![Some(900), None, None, Some(7)])
+        );
     }
 
     proptest! {

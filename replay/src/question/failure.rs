@@ -15,7 +15,7 @@ use super::{KEYS_MAX, kept};
 use crate::field::{block_operation, command_line};
 use crate::packet::Transport;
 use crate::view::View;
-use crate::{call, escape, journal};
+use crate::{call, escape, journal, signal};
 use group::PIDS_MAX;
 use normal::noise;
 use serde_json::Value;
@@ -27,6 +27,9 @@ use stillframe_format::event::{ArgKind, Block, BlockAction, Body, ProcessChange,
 /// The most processes whose command line is remembered for the day they fail.
 const COMMANDS_MAX: usize = 1 << 16;
 
+/// What happened to a victim of the OOM killer, by its tracepoint.
+const CHOSEN: &str = "chosen by the OOM killer";
+
 /// What failed. The order is that of the answer: what killed something first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
@@ -34,6 +37,8 @@ pub enum Kind {
     OutOfMemory,
     /// The engine said that a container died, was killed, restarted, or is unhealthy.
     Engine,
+    /// A signal that killed a process.
+    Signal,
     /// A process ended with a signal or a status that is not 0.
     Exit,
     /// A block request failed.
@@ -49,9 +54,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::OutOfMemory,
         Self::Engine,
+        Self::Signal,
         Self::Exit,
         Self::Block,
         Self::Kernel,
@@ -66,6 +72,7 @@ impl Kind {
         match self {
             Self::OutOfMemory => "oom",
             Self::Engine => "engine",
+            Self::Signal => "signal",
             Self::Exit => "exit",
             Self::Block => "block",
             Self::Kernel => "kernel",
@@ -79,6 +86,7 @@ impl Kind {
         match self {
             Self::OutOfMemory => "Out of memory",
             Self::Engine => "Engine events",
+            Self::Signal => "Fatal signals",
             Self::Exit => "Processes that failed",
             Self::Block => "Block requests that failed",
             Self::Kernel => "Kernel messages of severity error and worse",
@@ -162,6 +170,35 @@ impl Failures {
                             what,
                             String::new(),
                             command,
+                            Some(pid),
+                            None,
+                        );
+                    }
+                    ProcessChange::Signal(sent) if sent.fatal => {
+                        let mut what = signal::name(sent.number).into_owned();
+                        if let Some(sender) = &sent.sender {
+                            let _ = write!(what, " from {}", escape::bytes(&sender.comm));
+                        } else if !sent.step.is_delivery() || sent.code > 0 {
+                            let _ = write!(what, " ({})", signal::code(sent.number, sent.code));
+                        }
+                        let comm = escape::bytes(&process.task.comm).into_owned();
+                        let none = String::new;
+                        self.add(view, Kind::Signal, comm, what, none(), none(), Some(pid), None);
+                    }
+                    ProcessChange::OomKill(kill) => {
+                        let mut what = CHOSEN.to_owned();
+                        if let Some(trigger) = &kill.trigger {
+                            let _ = write!(what, ", for {}", escape::bytes(&trigger.comm));
+                        }
+                        let comm = escape::bytes(&process.task.comm).into_owned();
+                        let none = String::new;
+                        self.add(
+                            view,
+                            Kind::OutOfMemory,
+                            comm,
+                            what,
+                            none(),
+                            none(),
                             Some(pid),
                             None,
                         );
@@ -283,6 +320,11 @@ impl Failures {
         let mut what = action;
         if let Some(code) = attribute("exitCode") {
             let _ = write!(what, ", exit code {code}");
+            // 128 and a signal's number, as shells have it. It may also be a program's own code: it is arithmetic, no cause.
+            let signal = code.parse::<u32>().ok().and_then(|code| code.checked_sub(128));
+            if let Some(name) = signal.and_then(abi::signal::name) {
+                let _ = write!(what, " (128 + {name})");
+            }
         }
         if let Some(signal) = attribute("signal") {
             let _ = write!(what, ", signal {signal}");

@@ -1,7 +1,8 @@
 //! What took longest: calls, block requests, and calls that had not returned at the end.
 //!
 //! Calls that wait by design (`epoll_wait`, `futex`, `wait4`, `nanosleep`) are the longest of every recording, so they
-//! have a list of their own: neither hides the other.
+//! have a list of their own: neither hides the other. So have block requests: whether a slow `write` waited for its
+//! device, or for something above it, is seen by looking at both.
 
 use super::columns::{Columns, Side};
 use super::coverage::{answer, put_time};
@@ -54,8 +55,10 @@ const WAITS: [&str; 30] = [
 /// What kind of time it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// A call or block request that was to do something.
+    /// A call that was to do something.
     Work,
+    /// A block request, from its issue to the device to its completion.
+    Block,
     /// A call that waits by design, or reads a pipe.
     Wait,
     /// A call that had not returned when the recording ended: its age.
@@ -63,11 +66,15 @@ pub enum Class {
 }
 
 impl Class {
+    /// All, in the order of the answer.
+    pub(super) const ALL: [Self; 4] = [Self::Work, Self::Block, Self::Wait, Self::Open];
+
     /// Its name in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Work => "work",
+            Self::Block => "block",
             Self::Wait => "wait",
             Self::Open => "open",
         }
@@ -75,7 +82,7 @@ impl Class {
 }
 
 /// Whether a call waits by design.
-fn waits(call: &Syscall) -> bool {
+pub(super) fn waits(call: &Syscall) -> bool {
     let name = call::name(call.abi, call.number);
     WAITS.contains(&name.as_ref())
         || (matches!(name.as_ref(), "read" | "readv")
@@ -107,6 +114,7 @@ pub struct Spent {
 pub struct Slowest {
     number: usize,
     work: Longest,
+    block: Longest,
     wait: Longest,
     open: Longest,
     /// Calls that had not returned, all of them.
@@ -176,6 +184,7 @@ impl Slowest {
         Self {
             number,
             work: Longest::default(),
+            block: Longest::default(),
             wait: Longest::default(),
             open: Longest::default(),
             open_calls: 0,
@@ -198,7 +207,7 @@ impl Slowest {
                 None => return,
             },
             Body::Block(block) if block.action == BlockAction::Complete => match block.latency {
-                Some(spent) => (spent, &mut self.work),
+                Some(spent) => (spent, &mut self.block),
                 None => return,
             },
             _ => return,
@@ -259,6 +268,7 @@ impl Slowest {
     pub fn of(&self, class: Class) -> Vec<&Spent> {
         match class {
             Class::Work => self.work.sorted(),
+            Class::Block => self.block.sorted(),
             Class::Wait => self.wait.sorted(),
             Class::Open => self.open.sorted(),
         }
@@ -267,7 +277,7 @@ impl Slowest {
     /// Whether there is nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.work.0.is_empty() && self.wait.0.is_empty() && self.open.0.is_empty()
+        self.work.0.is_empty() && self.block.0.is_empty() && self.wait.0.is_empty() && self.open.0.is_empty()
     }
 
     /// One list in columns, lines ended.
@@ -304,7 +314,11 @@ impl Slowest {
     pub fn text(&self, context: &Context) -> String {
         let mut out = String::new();
         for (class, title) in [
-            (Class::Work, "Slowest calls and block requests".to_owned()),
+            (Class::Work, "Slowest calls".to_owned()),
+            (
+                Class::Block,
+                "Slowest block requests, from issue to completion".to_owned(),
+            ),
             (
                 Class::Wait,
                 "Longest waits (calls that wait by design)".to_owned(),
@@ -330,7 +344,7 @@ impl Slowest {
     /// The whole answer for programs.
     #[must_use]
     pub fn json(&self, scope: &Scope, coverage: &Coverage, context: &Context) -> Value {
-        let rows = self.rows(&[Class::Work, Class::Wait, Class::Open], context);
+        let rows = self.rows(context);
         answer(
             "slowest",
             scope,
@@ -341,10 +355,10 @@ impl Slowest {
     }
 
     /// Lists for programs.
-    pub(super) fn rows(&self, classes: &[Class], context: &Context) -> Vec<Value> {
+    pub(super) fn rows(&self, context: &Context) -> Vec<Value> {
         let mut rows = Vec::new();
-        for class in classes {
-            for spent in self.of(*class) {
+        for class in Class::ALL {
+            for spent in self.of(class) {
                 let mut row = Map::new();
                 row.insert("class".to_owned(), class.name().into());
                 row.insert("time_ns".to_owned(), spent.time.into());
@@ -365,9 +379,9 @@ impl Slowest {
         rows
     }
 
-    /// The longest one in words, for a headline.
-    pub(super) fn headline(&self) -> Option<String> {
-        let longest = *self.of(Class::Work).first()?;
+    /// The longest one of a class in words, for a headline.
+    pub(super) fn headline(&self, class: Class) -> Option<String> {
+        let longest = *self.of(class).first()?;
         let what = longest.what.chars().take(120).collect::<String>();
         Some(format!(
             "{}: {what} (#{})",

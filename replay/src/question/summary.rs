@@ -8,7 +8,7 @@ use super::failure::Kind;
 use super::ranking::container_name;
 use super::slowest::{Class, calls};
 use super::tree::{Birth, Tree};
-use super::{Changes, Coverage, Failures, Key, Order, Ranking, Scope, Slowest, changes, scan, short};
+use super::{Changes, Coverage, Failures, Key, Naming, Order, Ranking, Scope, Slowest, changes, scan, short};
 use crate::timeline::Timeline;
 use crate::value::{duration, size};
 use crate::view::{Context, View};
@@ -27,8 +27,10 @@ const LOG_LINES: usize = 5;
 const COUNTERS_MAX: usize = 1 << 14;
 
 /// First, largest and last value of a counter.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Counter {
+    /// The container's name.
+    of: String,
     first: u64,
     most: u64,
     last: u64,
@@ -51,6 +53,7 @@ pub struct Summary {
     not_captured: Vec<(String, String)>,
     failed_sources: Vec<String>,
     packets: u64,
+    naming: Naming,
 }
 
 impl Summary {
@@ -73,6 +76,7 @@ impl Summary {
             not_captured: Vec::new(),
             failed_sources: Vec::new(),
             packets: 0,
+            naming: Naming::default(),
         };
         page.outline(timeline, context);
         let mut coverage = scan(timeline, context, &scope, |view| page.take(view));
@@ -173,7 +177,8 @@ impl Summary {
                     if self.counters.len() >= COUNTERS_MAX && !self.counters.contains_key(&key) {
                         continue;
                     }
-                    let counter = self.counters.entry(key).or_insert(Counter {
+                    let counter = self.counters.entry(key).or_insert_with(|| Counter {
+                        of: container_name(&metrics.container, view.context).to_owned(),
                         first: *value,
                         most: *value,
                         last: *value,
@@ -193,7 +198,10 @@ impl Summary {
                 );
                 self.stderr.push_back((view.event.num, super::kept(&text)));
             }
-            Body::Packet(_) => self.packets = self.packets.saturating_add(1),
+            Body::Packet(_) => {
+                self.packets = self.packets.saturating_add(1);
+                self.naming.take(view);
+            }
             _ => {}
         }
     }
@@ -230,7 +238,12 @@ impl Summary {
     pub fn findings(&self) -> Vec<String> {
         let mut found = Vec::new();
         for (kind, _) in self.failures.kinds(false) {
-            let number = if kind == Kind::Call { 3 } else { 2 };
+            let number = match kind {
+                Kind::Call => 3,
+                // The kernel says one kill in several lines, of which the telling one comes first.
+                Kind::OutOfMemory => 1,
+                _ => 2,
+            };
             let groups = self.failures.of(kind, false);
             let told = |group: &&&super::Group| !group.is_missing();
             for group in groups.iter().filter(told).take(number) {
@@ -247,14 +260,24 @@ impl Summary {
         {
             found.push(group.headline());
         }
+        const NAMES: usize = 3;
+        let changes = self.naming.changes();
+        found.extend(changes.iter().take(NAMES).map(|change| change.headline()));
+        if let Some(more) = changes.len().checked_sub(NAMES).filter(|more| *more > 0) {
+            found.push(format!("{more} more names whose DNS answer changed"));
+        }
         for ((container, name), counter) in &self.counters {
             let grew = counter.last.saturating_sub(counter.first);
             let told = match name.as_str() {
                 "cpu.throttled_ns" if grew > 0 => format!("its CPU was throttled for {}", short(grew)),
                 "memory.oom_kills" if grew > 0 => format!("{grew} of its processes were killed for memory"),
+                "memory.rss_bytes" => match self.memory(container, counter) {
+                    Some(told) => told,
+                    None => continue,
+                },
                 _ => continue,
             };
-            found.push(format!("{container}: {told}"));
+            found.push(format!("{}: {told}", counter.of));
         }
         if self.slowest.open_calls > 0 {
             found.push(format!(
@@ -262,10 +285,30 @@ impl Summary {
                 calls(self.slowest.open_calls)
             ));
         }
-        if let Some(longest) = self.slowest.headline() {
-            found.push(format!("longest that was no wait: {longest}"));
+        for (class, title) in [
+            (Class::Work, "longest call that was no wait"),
+            (Class::Block, "longest block request"),
+        ] {
+            if let Some(longest) = self.slowest.headline(class) {
+                found.push(format!("{title}: {longest}"));
+            }
         }
         found
+    }
+
+    /// How near the memory of a container's processes came to its limit; `None` where that is no news.
+    fn memory(&self, container: &str, rss: &Counter) -> Option<String> {
+        let limit = (container.to_owned(), "memory.limit_bytes".to_owned());
+        let limit = self.counters.get(&limit)?.last;
+        let is_short = rss.most >= limit / 5 * 4 || !self.failures.of(Kind::OutOfMemory, false).is_empty();
+        is_short.then(|| {
+            format!(
+                "memory of its processes was {} at first, {} at most, of a limit of {} (replay timeline --by metrics --only memory)",
+                size(rss.first),
+                size(rss.most),
+                size(limit)
+            )
+        })
     }
 
     /// The page, lines ended.
@@ -309,7 +352,8 @@ impl Summary {
         }
         section(&mut out, "What was slow");
         for (class, title) in [
-            (Class::Work, "Calls and block requests"),
+            (Class::Work, "Calls"),
+            (Class::Block, "Block requests, from issue to completion"),
             (Class::Wait, "Waits (calls that wait by design)"),
             (Class::Open, "Not returned at the end, with their age"),
         ] {
@@ -334,7 +378,7 @@ impl Summary {
             block(&mut out, "Last lines on standard error", &columns.text());
         }
         section(&mut out, "What changed");
-        self.changed(&mut out, context);
+        self.changed(&mut out);
         out
     }
 
@@ -394,7 +438,7 @@ impl Summary {
         out
     }
 
-    fn changed(&self, out: &mut String, context: &Context) {
+    fn changed(&self, out: &mut String) {
         for target in &self.changes {
             let name = escape::line(&target.target).replace('`', "'");
             if let Some(missing) = &target.missing {
@@ -424,6 +468,9 @@ impl Summary {
             }
             block(out, &format!("{name}, start against end"), &text);
         }
+        if !self.naming.changes().is_empty() {
+            block(out, "Names whose DNS answer changed", &self.naming.list(2 * ROWS));
+        }
         let rows = self.counter_rows();
         if !rows.is_empty() {
             let mut columns = Columns::new(&[
@@ -434,7 +481,7 @@ impl Summary {
                 ("MOST", Side::Right),
                 ("OF", Side::Left),
             ]);
-            for ((container, name), counter) in rows {
+            for ((_, name), counter) in rows {
                 columns.push(vec![
                     name.clone(),
                     unit(name, counter.first),
@@ -445,7 +492,7 @@ impl Summary {
                         format!("-{}", unit(name, counter.first - counter.last))
                     },
                     unit(name, counter.most),
-                    container_name(container, context).to_owned(),
+                    counter.of.clone(),
                 ]);
             }
             block(out, "Counters, first against last reading", &columns.text());
@@ -492,9 +539,9 @@ impl Summary {
         let counters: Vec<Value> = self
             .counters
             .iter()
-            .map(|((container, name), counter)| {
+            .map(|((_, name), counter)| {
                 json!({
-                    "container": container_name(container, context),
+                    "container": counter.of,
                     "name": name,
                     "first": counter.first,
                     "last": counter.last,
@@ -519,12 +566,7 @@ impl Summary {
             ("failed_sources", json!(self.failed_sources)),
             ("errors", self.failures.rows(false, 2 * ROWS).into()),
             ("normal_errors", json!(self.failures.noise())),
-            (
-                "slowest",
-                self.slowest
-                    .rows(&[Class::Work, Class::Wait, Class::Open], context)
-                    .into(),
-            ),
+            ("slowest", self.slowest.rows(context).into()),
             ("open_calls", self.slowest.open_calls.into()),
             (
                 "processes",
@@ -546,6 +588,7 @@ impl Summary {
                     .collect::<Vec<Value>>()
                     .into(),
             ),
+            ("names", self.naming.rows().into()),
             ("counters", counters.into()),
         ];
         answer("summary", &Scope::default(), parts, &self.coverage, context)
@@ -585,7 +628,7 @@ fn blank(out: &mut String) {
 }
 
 /// A counter's value with the unit that its name tells.
-fn unit(name: &str, value: u64) -> String {
+pub(super) fn unit(name: &str, value: u64) -> String {
     if name.ends_with("_bytes") {
         size(value)
     } else if name.ends_with("_ns") {

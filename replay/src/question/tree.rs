@@ -239,7 +239,7 @@ impl Tree {
                         core: *core,
                     });
                 }
-                ProcessChange::Exit { .. } => {}
+                ProcessChange::Exit { .. } | ProcessChange::Signal(_) | ProcessChange::OomKill(_) => {}
             },
             _ => {}
         }

@@ -3,7 +3,7 @@
 use crate::field::{block_action, block_operation, command_line, log_stream, without_line_end};
 use crate::value::{duration, size};
 use crate::view::{Context, View};
-use crate::{call, escape, journal, packet};
+use crate::{call, escape, journal, packet, signal};
 use std::fmt::Write as _;
 use stillframe_format::event::{Block, Body, Loss, Process, ProcessChange, Task};
 use stillframe_format::{BootTime, Captured, abi};
@@ -182,6 +182,8 @@ fn process_text(process: &Process) -> String {
             }
             out
         }
+        ProcessChange::Signal(sent) => signal::text(sent),
+        ProcessChange::OomKill(kill) => signal::oom_text(kill),
     }
 }
 

@@ -13,7 +13,7 @@ use std::io::{Read, Seek};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use stillframe_format::event::{Body, Event};
+use stillframe_format::event::{Body, Event, ProcessChange};
 
 /// The most entries of the look-back that are shown.
 const LOOKBACK_MAX: usize = 2000;
@@ -186,6 +186,11 @@ pub(super) fn row(event: Event, context: &Context) -> Row {
         Body::Loss(_) | Body::Clock(_) => RowKind::Hole,
         Body::Syscall(call) if call.ret.errno().is_some() => RowKind::Failed,
         Body::Block(block) if block.error != 0 => RowKind::Failed,
+        Body::Process(process) => match &process.change {
+            ProcessChange::Signal(sent) if sent.fatal => RowKind::Failed,
+            ProcessChange::OomKill(_) => RowKind::Failed,
+            _ => RowKind::Event,
+        },
         _ => RowKind::Event,
     };
     Row {

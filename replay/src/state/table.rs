@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use stillframe_format::BootTime;
 use stillframe_format::event::OpenCall;
 use stillframe_format::snapshot::MountInfo;
-use stillframe_format::state::{HeldSocket, OpenDescriptor, Process, State};
+use stillframe_format::state::{HeldSocket, OpenDescriptor, Process, Socket, State};
 
 /// A part of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -290,7 +290,10 @@ fn descriptors(state: &State, process: &Process) -> Vec<Row> {
         object.insert("fd.unknown".to_owned(), true.into());
         let mut cells = vec![process.pid.to_string(), escape::bytes(&process.comm).into_owned()];
         cells.extend(["?", "?", "?"].map(str::to_owned));
-        cells.push("? (what was open before the capture saw this process is not known)".to_owned());
+        cells.push(
+            "? (there may be more: what was open before the capture saw it, or came from another process)"
+                .to_owned(),
+        );
         rows.push(Row { cells, object });
     }
     rows
@@ -338,6 +341,12 @@ fn sockets(state: &State, pid: Option<u32>) -> Vec<Row> {
     held.iter().map(|held| socket_row(state, held)).collect()
 }
 
+/// Whether the socket's state is only what was told last: the other end of a TCP connection, and timers, change it
+/// without a call here.
+fn told_last(socket: &Socket) -> bool {
+    socket.protocol == "tcp" && !matches!(socket.state.as_deref(), None | Some("LISTEN" | "UNCONN"))
+}
+
 fn socket_row(state: &State, held: &HeldSocket<'_>) -> Row {
     let socket = held.socket;
     let unknown = |text: &str| {
@@ -362,7 +371,10 @@ fn socket_row(state: &State, held: &HeldSocket<'_>) -> Row {
         .collect();
     let cells = vec![
         unknown(&socket.protocol),
-        unknown(socket.state.as_deref().unwrap_or_default()),
+        match (told_last(socket), &socket.state) {
+            (true, Some(state)) => format!("{}?", escape::line(state)),
+            (_, state) => unknown(state.as_deref().unwrap_or_default()),
+        },
         end(&socket.local),
         end(&socket.remote),
         if users.is_empty() {
@@ -381,7 +393,14 @@ fn socket_row(state: &State, held: &HeldSocket<'_>) -> Row {
         }
     }
     for (key, text) in [
-        ("socket.state", &socket.state),
+        (
+            if told_last(socket) {
+                "socket.last_state"
+            } else {
+                "socket.state"
+            },
+            &socket.state,
+        ),
         ("socket.local", &socket.local),
         ("socket.remote", &socket.remote),
     ] {

@@ -42,15 +42,33 @@ const PACKAGES: &[(&str, &str)] = &[
     ("zstd", "reads bundles as any zstd would"),
 ];
 
+/// What `cargo xtask vm` needs besides.
+const PACKAGES_OF_MACHINES: &[(&str, &str)] = &[
+    ("cpio", "packs the first file system of a virtual machine"),
+    ("dpkg", "unpacks a kernel without installing it"),
+    ("qemu-system-x86", "runs it"),
+    ("xz-utils", "unpacks its modules"),
+];
+
 /// Asked by every maintainer script before it starts a service; 101 means "no".
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs what is missing. No service is started, and none that ran is stopped.
+/// Installs what the test bed lacks. No service is started, and none that ran is stopped.
 pub(crate) fn install() -> Result<()> {
+    install_all(PACKAGES)
+}
+
+/// Likewise for virtual machines.
+pub(crate) fn install_for_machines() -> Result<()> {
+    install_all(PACKAGES)?;
+    install_all(PACKAGES_OF_MACHINES)
+}
+
+fn install_all(packages: &[(&'static str, &str)]) -> Result<()> {
     if !Path::new("/usr/bin/dpkg-query").exists() {
         bail!("the test bed needs Debian: there is no dpkg-query here");
     }
-    let missing = missing()?;
+    let missing = missing(packages)?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -58,7 +76,7 @@ pub(crate) fn install() -> Result<()> {
     let _policy = Policy::lay_down()?;
     apt_get(&["update"], &[])?;
     apt_get(&["install", "--yes", "--no-install-recommends"], &missing)?;
-    let still = self::missing()?;
+    let still = self::missing(packages)?;
     if !still.is_empty() {
         bail!(
             "packages still missing after apt-get install: {}",
@@ -68,13 +86,13 @@ pub(crate) fn install() -> Result<()> {
     Ok(())
 }
 
-fn missing() -> Result<Vec<&'static str>> {
+fn missing(packages: &[(&'static str, &str)]) -> Result<Vec<&'static str>> {
     let known = Command::new("dpkg-query")
         .args(["--show", "--showformat", "${Package} ${db:Status-Status}\n"])
         .output()
         .context("cannot run dpkg-query")?;
     let known = String::from_utf8_lossy(&known.stdout).into_owned();
-    Ok(PACKAGES
+    Ok(packages
         .iter()
         .map(|(package, _)| *package)
         .filter(|package| !known.lines().any(|line| line == format!("{package} installed")))

@@ -1,5 +1,7 @@
 //! Records of the ring to rows and events: a pure function of bytes.
 
+mod signal;
+
 use super::wire;
 use crate::secrets::{self, Place};
 use crate::source::tracing::record::{comm, container, take, take_u32, take_u64};
@@ -270,6 +272,10 @@ impl Decoder {
                     last: arg(1) != 0,
                 }
             }
+            wire::TYPE_SIGNAL_GENERATED | wire::TYPE_SIGNAL_DELIVERED => {
+                signal::signal(kind, header, data, &self.targets)?
+            }
+            wire::TYPE_OOM_KILL => signal::oom_kill(header, data, &self.targets)?,
             _ => return Err("its type is unknown"),
         };
         Ok(Process {
@@ -347,10 +353,10 @@ mod tests {
     use stillframe_format::batch::{ROW_ENTRY_UNSEEN, ROW_NEVER_RETURNED};
 
     /// A record as the kernel would write it.
-    struct Record(Vec<u8>);
+    pub(super) struct Record(pub(super) Vec<u8>);
 
     impl Record {
-        fn new(kind: u8) -> Self {
+        pub(super) fn new(kind: u8) -> Self {
             let mut bytes = vec![0; wire::RECORD];
             bytes[wire::TYPE] = kind;
             let mut record = Self(bytes);
@@ -365,12 +371,12 @@ mod tests {
             record
         }
 
-        fn put(&mut self, at: usize, bytes: &[u8]) -> &mut Self {
+        pub(super) fn put(&mut self, at: usize, bytes: &[u8]) -> &mut Self {
             self.0[at..at + bytes.len()].copy_from_slice(bytes);
             self
         }
 
-        fn capture(&mut self, kind: u8, status: u8, original: u64, data: &[u8]) -> &mut Self {
+        pub(super) fn capture(&mut self, kind: u8, status: u8, original: u64, data: &[u8]) -> &mut Self {
             self.0[wire::CAPTURE_COUNT] += 1;
             self.0.extend([1, kind, 1, status]);
             self.0.extend(u32::try_from(data.len()).unwrap().to_ne_bytes());
@@ -540,7 +546,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_make_it_panic_or_point_outside_its_arena(
-            kind in 0_u8..7,
+            kind in 0_u8..10,
             abi in 0_u8..4,
             count in 0_u8..5,
             len in 0_u32..200,

@@ -11,6 +11,7 @@ mod memory;
 mod moment;
 mod record;
 mod ring;
+mod signal;
 mod tracees;
 mod tracer;
 
@@ -30,6 +31,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use stillframe_format::event::{Loss, OpenCall};
+use stillframe_format::header::NotCaptured;
 use stillframe_format::{Body, BootTime, Draft, Stream};
 use tracer::{Request, Shared, Tracer};
 
@@ -39,6 +41,17 @@ pub(crate) const SLOW_NOTE: &str = "traced with ptrace: each call stops the prog
 /// What a reader should know of what was recorded this way.
 const LIMITS_NOTE: &str = "by ptrace the CPU of a call is not known (it stands as 0), the time of a call includes that of its stops, and \
      set-user-ID programs run without their owner's rights where capture lacks CAP_SYS_PTRACE";
+/// What the BPF programs record and a tracer never sees.
+const UNSEEN: [(&str, &str); 2] = [
+    (
+        "signals that are sent",
+        "shows a signal when it is delivered; one that is ignored while it waits, and SIGKILL, it does not show",
+    ),
+    (
+        "OOM kills",
+        "does not tell a victim of the OOM killer from any other that SIGKILL ends",
+    ),
+];
 /// How long the tracer may take to seize a target.
 const SEIZING: Duration = Duration::from_secs(10);
 /// How long a list of open calls may take: whoever asks writes the bundle.
@@ -274,6 +287,12 @@ impl Source for PtraceSource {
             events: run.calls + run.events,
             lost: run.lost.calls + run.lost.changes,
             notes,
+            missed: UNSEEN
+                .map(|(what, reason)| NotCaptured {
+                    what: what.to_owned(),
+                    reason: format!("ptrace {reason}"),
+                })
+                .to_vec(),
             counters: vec![
                 ("calls".to_owned(), run.calls),
                 ("process_events".to_owned(), run.events),
@@ -389,10 +408,10 @@ mod tests {
     fn what_finds_no_room_is_told_as_lost() {
         let (calls, lost, report) = recorded(1 << 20);
         assert_eq!((lost, report.lost), ([0, 0], 0));
-        assert_eq!(report.events, calls + 2, "a program and an end");
+        assert_eq!(report.events, calls + 3, "a signal, a program and an end");
         assert!(report.notes.iter().any(|note| note == SLOW_NOTE));
         let (kept, lost, report) = recorded(0);
-        assert_eq!((kept, lost), (0, [calls, 2]));
-        assert_eq!((report.events, report.lost), (0, calls + 2));
+        assert_eq!((kept, lost), (0, [calls, 3]));
+        assert_eq!((report.events, report.lost), (0, calls + 3));
     }
 }

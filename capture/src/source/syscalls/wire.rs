@@ -23,6 +23,19 @@ pub(crate) const TYPE_FORK: u8 = 2;
 pub(crate) const TYPE_EXEC: u8 = 3;
 pub(crate) const TYPE_EXIT: u8 = 4;
 pub(crate) const TYPE_RESCAN: u8 = 5;
+pub(crate) const TYPE_SIGNAL_GENERATED: u8 = 6;
+pub(crate) const TYPE_SIGNAL_DELIVERED: u8 = 7;
+pub(crate) const TYPE_OOM_KILL: u8 = 8;
+
+/// What a thread does about a signal that is delivered to it.
+pub(crate) const ACTION_UNKNOWN: u8 = 0;
+pub(crate) const ACTION_HANDLER: u8 = 1;
+pub(crate) const ACTION_DEFAULT: u8 = 2;
+pub(crate) const ACTION_IGNORED: u8 = 3;
+pub(crate) const SIGNAL_FATAL: u64 = 1;
+pub(crate) const SIGNAL_PROCESS: u64 = 2;
+/// How much of a siginfo is copied.
+pub(crate) const SIGINFO: usize = 48;
 
 /// Length of a capture's header; its bytes follow, then padding to 8.
 pub(crate) const CAPTURE: usize = 16;
@@ -132,6 +145,16 @@ mod tests {
             ("SF_EXEC", u64::from(TYPE_EXEC)),
             ("SF_EXIT", u64::from(TYPE_EXIT)),
             ("SF_RESCAN", u64::from(TYPE_RESCAN)),
+            ("SF_SIGNAL_GENERATED", u64::from(TYPE_SIGNAL_GENERATED)),
+            ("SF_SIGNAL_DELIVERED", u64::from(TYPE_SIGNAL_DELIVERED)),
+            ("SF_OOM_KILL", u64::from(TYPE_OOM_KILL)),
+            ("SF_ACTION_UNKNOWN", u64::from(ACTION_UNKNOWN)),
+            ("SF_ACTION_HANDLER", u64::from(ACTION_HANDLER)),
+            ("SF_ACTION_DEFAULT", u64::from(ACTION_DEFAULT)),
+            ("SF_ACTION_IGNORED", u64::from(ACTION_IGNORED)),
+            ("SF_SIGNAL_FATAL", SIGNAL_FATAL),
+            ("SF_SIGNAL_PROCESS", SIGNAL_PROCESS),
+            ("SF_SIGINFO", SIGINFO as u64),
             ("SF_NEVER_RETURNED", u64::from(ROW_NEVER_RETURNED)),
             ("SF_ENTRY_UNSEEN", u64::from(ROW_ENTRY_UNSEEN)),
             ("SF_KIND_PATH", ArgKind::Path as u64),

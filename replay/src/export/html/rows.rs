@@ -57,10 +57,12 @@ impl Rows {
         };
         let ended_badly = matches!(
             body,
-            Body::Process(process) if matches!(
-                process.change,
-                ProcessChange::Exit { status, signal, last: true, .. } if status != 0 || signal != 0
-            )
+            Body::Process(process) if match &process.change {
+                ProcessChange::Exit { status, signal, last: true, .. } => *status != 0 || *signal != 0,
+                ProcessChange::Signal(sent) => sent.fatal,
+                ProcessChange::OomKill(_) => true,
+                _ => false,
+            }
         );
         let mut flags = 0;
         if errno.is_some() || ended_badly {

@@ -19,7 +19,14 @@ impl Failures {
             .values()
             .filter(|group| group.kind == kind && (with_noise || group.noise.is_none()))
             .collect();
-        groups.sort_by_key(|group| (group.is_missing(), Reverse(group.count), group.first));
+        groups.sort_by_key(|group| {
+            (
+                group.is_missing(),
+                group.is_preamble(),
+                Reverse(group.count),
+                group.first,
+            )
+        });
         groups
     }
 

@@ -37,6 +37,14 @@ impl Group {
         matches!(self.error.as_str(), "ENOENT" | "ENOTDIR")
     }
 
+    /// Whether it is one of the kernel's lines about a lack of memory that do not say whom it killed. There are several
+    /// for each kill, so that one comes first.
+    pub(super) fn is_preamble(&self) -> bool {
+        self.kind == Kind::OutOfMemory
+            && !self.what.contains("Killed process")
+            && !self.what.starts_with(super::CHOSEN)
+    }
+
     pub(super) fn who_text(&self) -> String {
         match (self.pids.len(), self.pids.first()) {
             (1, Some(pid)) => format!("{}[{pid}]", self.who),

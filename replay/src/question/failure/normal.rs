@@ -10,6 +10,7 @@ const ECHILD: i32 = 10;
 const EAGAIN: i32 = 11;
 const EINVAL: i32 = 22;
 const ENOTTY: i32 = 25;
+const ENOSYS: i32 = 38;
 const ETIMEDOUT: i32 = 110;
 const EINPROGRESS: i32 = 115;
 /// `ERESTARTSYS` and what follows it: the kernel restarts the call (include/linux/errno.h).
@@ -46,6 +47,9 @@ pub(super) fn noise(name: &str, errno: i32, target: &str, call: &Syscall) -> Opt
         (ECHILD, "wait4" | "waitid" | "waitpid") => Some("ECHILD of wait4 (no child left)"),
         (EINVAL, "readlink" | "readlinkat") => Some("EINVAL of readlink (no link)"),
         (EINVAL, "arch_prctl" | "prctl") => Some("EINVAL of prctl (does the kernel know it?)"),
+        (ENOSYS, "clone3" | "faccessat2" | "statx" | "openat2" | "close_range" | "rseq") => {
+            Some("ENOSYS of newer calls (the library takes the older one)")
+        }
         (errno, _) if RESTARTS.contains(&errno) => Some("calls that the kernel restarts"),
         _ => None,
     }

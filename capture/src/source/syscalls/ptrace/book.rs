@@ -5,6 +5,7 @@ use super::copy::{self, Call};
 use super::memory::{Memory, Program};
 use super::moment::Entered;
 use super::record::{Chunk, Fate, Head};
+use super::signal::Delivery;
 use crate::source::syscalls::rules::Rules;
 use crate::source::syscalls::wire;
 use std::collections::{HashMap, HashSet};
@@ -313,6 +314,31 @@ impl Book {
         let mut record = self.chunk.begin(&head);
         record.capture(0, ArgKind::Path, When::Entry, fate, &file);
         record.capture(1, ArgKind::Strings, When::Exit, argv.1, argv.0);
+        record.end();
+    }
+
+    /// A signal is delivered to a thread.
+    pub(super) fn signalled(&mut self, tid: u32, delivery: &Delivery, time: u64) {
+        let Some(thread) = self.threads.get(&tid) else {
+            return;
+        };
+        let fatal = if delivery.is_fatal { wire::SIGNAL_FATAL } else { 0 };
+        let head = Head {
+            args: [
+                i64::from(delivery.code).cast_unsigned(),
+                0,
+                0,
+                u64::from(delivery.action),
+                fatal,
+                0,
+            ],
+            number: delivery.number,
+            ..Self::head(wire::TYPE_SIGNAL_DELIVERED, time, tid, &thread.identity)
+        };
+        let mut record = self.chunk.begin(&head);
+        if !delivery.siginfo.is_empty() {
+            record.capture(0, ArgKind::Struct, When::Entry, Fate::Whole, &delivery.siginfo);
+        }
         record.end();
     }
 

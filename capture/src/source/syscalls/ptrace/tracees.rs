@@ -152,9 +152,14 @@ pub(super) fn comm(tid: u32) -> Option<[u8; 16]> {
     Some(comm)
 }
 
-fn status(tid: u32, field: &str) -> Option<u32> {
+/// What `/proc` tells of a thread. Its name need not be UTF-8.
+pub(super) fn whole_status(tid: u32) -> Option<String> {
     let bytes = fs::read(format!("/proc/{tid}/status")).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn status(tid: u32, field: &str) -> Option<u32> {
+    let text = whole_status(tid)?;
     let value = text.lines().find_map(|line| line.strip_prefix(field))?;
     value.trim().parse().ok()
 }

@@ -8,6 +8,7 @@ use super::memory::Memory;
 use super::moment::{self, Moment, Registers};
 use super::record::Fate;
 use super::ring::Ring;
+use super::signal;
 use super::tracees::{self, Seizing};
 use crate::command::TracedEnd;
 use crate::source::syscalls::wire;
@@ -339,6 +340,9 @@ impl Tracer {
             }
             (0, signal) => {
                 self.shared.signals.fetch_add(1, Ordering::Relaxed);
+                if let Some(delivery) = signal::delivery(tid, signal) {
+                    book.signalled(tid, &delivery, time);
+                }
                 trace::resume(tid, signal)
             }
             _ => trace::resume(tid, 0),
@@ -528,7 +532,7 @@ mod tests {
     #[test]
     fn a_program_is_traced_to_its_end_with_and_without_the_kernels_help() {
         let (calls, events) = traced(true);
-        assert_eq!(events, 2, "a program and an exit");
+        assert_eq!(events, 3, "the signal that lets it go on, a program and an exit");
         let has = |name, ret, flags| calls.contains(&(name, ret, flags));
         assert!(has("execve", 0, 0) && has("openat", -2, 0), "{calls:?}");
         assert_eq!(

@@ -1,5 +1,6 @@
 //! Stops of made-up threads, and what the decoder makes of the records.
 
+use super::super::signal::Delivery;
 use super::*;
 use crate::source::syscalls::decode::Decoder;
 use crate::source::syscalls::ptrace::record::records;
@@ -65,6 +66,15 @@ fn told(book: &mut Book) -> Vec<String> {
                 ProcessChange::Exit {
                     status, signal, last, ..
                 } => format!("exit {status} {signal}{}", if *last { " last" } else { "" }),
+                ProcessChange::Signal(signal) => format!(
+                    "signal {} {:?} {} {}{}",
+                    signal.number,
+                    signal.step,
+                    signal.code,
+                    signal.info.len(),
+                    if signal.fatal { " fatal" } else { "" }
+                ),
+                ProcessChange::OomKill(_) => "killed for want of memory".to_owned(),
             };
             told.push(format!("{}/{} {what}", process.task.pid, process.task.tid));
         }
@@ -86,6 +96,32 @@ fn a_call_that_makes_a_process_returns_twice() {
         ["70/70 fork 80/80", "80/80 clone 0 in 20", "70/70 clone 80 in 30"]
     );
     assert!(book.has_process(80));
+}
+
+#[test]
+fn a_signal_is_told_when_it_is_delivered() {
+    let mut book = book();
+    let mut delivery = Delivery {
+        number: 10,
+        code: -6,
+        action: wire::ACTION_HANDLER,
+        is_fatal: false,
+        siginfo: vec![1; wire::SIGINFO],
+    };
+    book.signalled(70, &delivery, 100);
+    delivery.is_fatal = true;
+    delivery.action = wire::ACTION_DEFAULT;
+    delivery.siginfo.clear();
+    book.signalled(70, &delivery, 110);
+    book.signalled(99, &delivery, 120);
+    assert_eq!(
+        told(&mut book),
+        [
+            "70/70 signal 10 DeliveredHandler -6 48",
+            "70/70 signal 10 DeliveredDefault -6 0 fatal",
+        ],
+        "and of a thread that is not known nothing"
+    );
 }
 
 #[test]

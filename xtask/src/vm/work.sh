@@ -1,0 +1,13 @@
+#!/bin/sh
+# What is recorded: a known number of calls, a connection, a write to the disk, a wall clock that is set, an exit code.
+export PATH=/bin
+dd if=/dev/zero of=/dev/null bs=1 count=2000 2>/dev/null
+httpd -p 8080 -h /
+wget -q -O /dev/null http://127.0.0.1:8080/work.sh
+dd if=/dev/zero of=/data/out bs=64k count=16 conv=fsync 2>/dev/null
+date -s "@$(($(date +%s) + 3600))" >/dev/null
+sleep 1
+date -s "@$(($(date +%s) - 3600))" >/dev/null
+sleep 1
+killall httpd
+exit 3
