@@ -36,8 +36,9 @@ pub(super) fn tables(
             signals.iter().map(|(signal, _)| value(signal)).collect()
         };
         let senders: Vec<u64> = signals.iter().map(|(_, sender)| *sender).collect();
-        let flags =
-            |signal: &Signal| u64::from(signal.fatal) * FATAL | u64::from(signal.process_wide) * PROCESS_WIDE;
+        let flags = |signal: &Signal| {
+            (u64::from(signal.fatal) * FATAL) | (u64::from(signal.process_wide) * PROCESS_WIDE)
+        };
         let table = TableBuilder::new(signals.len())
             .integers("step", &gather(&|signal| signal.step as u64), Layout::Fixed)
             .integers(
