@@ -103,6 +103,8 @@ fn findings(replay: &Path, bundle: Option<&Path>, code: Option<i32>) -> Vec<Find
         finding("sources that recorded", asks.sources()),
         finding("every call of dd, by BPF", asks.calls()),
         finding("fork, exec and exit", asks.processes()),
+        finding("signals sent and delivered", asks.signals()),
+        finding("an OOM kill, its victim, what it used", asks.oom()),
         finding("packets of a connection on loopback", asks.packets()),
         finding("a write to the disk, with its owner", asks.block()),
         finding("the wall clock set forwards and back", asks.clock()),
@@ -199,6 +201,34 @@ impl Asks<'_> {
         let ends = self.at_least("evt.type=procexit", 5)?;
         self.at_least("evt.type=procexit and proc.exit.status=3", 1)?;
         Ok(format!("{forks}, {programs}, {ends}"))
+    }
+
+    fn signals(&self) -> Result<String> {
+        self.at_least(
+            "evt.type=signalsend and signal.name=SIGUSR1 and signal.sender.name=sh",
+            1,
+        )?;
+        self.at_least(
+            "evt.type=signaldeliver and signal.name=SIGUSR1 and signal.action=handler",
+            1,
+        )?;
+        self.at_least(
+            "evt.type=signalsend and signal.name=SIGTERM and signal.fatal=true",
+            1,
+        )?;
+        let sent = self.count("evt.type=signalsend")?;
+        Ok(format!("{sent}, {}", self.count("evt.type=signaldeliver")?))
+    }
+
+    fn oom(&self) -> Result<String> {
+        let victims = self.at_least("evt.type=oomkill and proc.name=dd and oom.trigger.name=dd", 1)?;
+        ensure!(victims == 1, "{victims} victims");
+        let text = self.ask("events", &["-f", "evt.type=oomkill", "--json"])?;
+        let event: Value = serde_json::from_str(text.trim()).context("one event, in JSON")?;
+        Ok(match event.get("oom.pages.anon") {
+            Some(pages) => format!("dd, {pages} pages of anonymous memory"),
+            None => "dd; this kernel does not tell what it used".to_owned(),
+        })
     }
 
     fn packets(&self) -> Result<String> {
