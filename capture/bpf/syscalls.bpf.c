@@ -720,25 +720,134 @@ INLINE void capture_exec_envp(struct scratch *s, struct task_struct *task, u8 ar
 		capture_header(s, off, arg, SF_KIND_STRUCT, SF_AT_ENTRY, name->envp_status, 4, 0);
 }
 
+INLINE void fill_call(struct sf_record *record, struct task_struct *task, struct thread *thread, s64 ret, u8 flags)
+{
+	fill(record, task, SF_SYSCALL, thread->target);
+	record->abi = thread->abi;
+	record->flags = flags;
+	record->enter = thread->enter;
+	record->nr = thread->nr;
+	record->ret = ret;
+	for (int i = 0; i < 6; i++)
+		record->args[i] = thread->args[i];
+}
+
+/* A call of which nothing is copied: its record is made where user space takes it. */
+INLINE void bare_call(struct task_struct *task, struct thread *thread, s64 ret, u8 flags)
+{
+	struct sf_record *record = ringbuf_reserve(&ring, sizeof(*record), 0);
+	if (!record) {
+		count_drop(SF_DROP_SYSCALL);
+		return;
+	}
+	fill_call(record, task, thread, ret, flags);
+	ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+}
+
+/* What `buffer_call` takes at most, and less. A record's room in the ring is what the verifier knows before. */
+#define SMALL_MAX 64
+#define SMALL_MIN 8
+
+/* `length` bytes at `from` behind `arg`, of which the first `n`, at most `room`, are copied: as `capture_bytes` does. */
+#define BUFFER_CALL(room)                                                                                              \
+	do {                                                                                                           \
+		struct {                                                                                               \
+			struct sf_record record;                                                                       \
+			struct sf_capture capture;                                                                     \
+			u8 bytes[room];                                                                                \
+		} *small = ringbuf_reserve(&ring, sizeof(*small), 0);                                                  \
+		if (!small) {                                                                                          \
+			count_drop(SF_DROP_SYSCALL);                                                                   \
+			return;                                                                                        \
+		}                                                                                                      \
+		fill_call(&small->record, task, thread, ret, flags);                                                   \
+		if (FITS(n, room) && read_user(small->bytes, n, (void *)from)) {                                       \
+			status = SF_FAILED;                                                                            \
+			original = EFAULT;                                                                             \
+			n = 0;                                                                                         \
+		}                                                                                                      \
+		small->capture.arg = op->arg;                                                                          \
+		small->capture.kind = op->kind;                                                                        \
+		small->capture.when = SF_AT_EXIT;                                                                      \
+		small->capture.status = status;                                                                        \
+		small->capture.len = n;                                                                                \
+		small->capture.original = original;                                                                    \
+		small->record.capture_count = 1;                                                                       \
+		small->record.data_len = sizeof(small->capture) + ((n + 7) & ~7u);                                     \
+		ringbuf_submit(small, BPF_RB_NO_WAKEUP);                                                               \
+	} while (0)
+
+/* A call with one buffer, such as read and write, of which little is copied: no detour through the scratch. */
+INLINE void buffer_call(struct task_struct *task, struct thread *thread, s64 ret, u8 flags, struct sf_op *op)
+{
+	u64 from = thread->args[op->arg & 7];
+	u64 length = op->op == SF_OP_BUFFER ? thread->args[op->len & 7] : (u64)ret;
+	u32 n = bounded(length, data_limit);
+	u8 status = n < length ? SF_TRUNCATED : SF_WHOLE;
+	u64 original = n < length ? length : 0;
+	if (!from || (op->op == SF_OP_BUFFER_RET && ret < 0)) {
+		bare_call(task, thread, ret, flags);
+		return;
+	}
+	if (n <= SMALL_MIN)
+		BUFFER_CALL(SMALL_MIN);
+	else
+		BUFFER_CALL(SMALL_MAX);
+}
+
+/* Any other call: what is copied is gathered in the scratch, since nobody knows before how much it is. */
+INLINE void call_with_captures(struct task_struct *task, struct thread *thread, s64 ret, u8 flags, struct sf_rule *rule)
+{
+	struct sf_record *record;
+	struct scratch *s;
+	u32 zero = 0, total;
+	s = map_lookup(&scratches, &zero);
+	if (!s)
+		return;
+	record = (struct sf_record *)s->bytes;
+	fill_call(record, task, thread, ret, flags);
+	s->ret = ret;
+	s->off = sizeof(*record);
+	s->compat = thread->abi;
+	s->count = 0;
+	for (int i = 0; i < 6; i++)
+		s->args[i] = thread->args[i];
+	for (u32 i = 0; i < SF_OPS; i++) {
+		struct sf_op *op = &rule->ops[i];
+		if (i >= rule->count)
+			break;
+		if (op->op == SF_OP_EXEC_NAME)
+			capture_exec_name(s, task, op->arg);
+		else if (op->op == SF_OP_EXEC_ARGV)
+			capture_exec_argv(s, task, op->arg);
+		else if (op->op == SF_OP_EXEC_ENVP)
+			capture_exec_envp(s, task, op->arg);
+		else
+			capture_op(s, op->op | (u32)op->arg << 8 | (u32)op->len << 16 | (u32)op->kind << 24);
+	}
+	if (unlikely(is_exec(thread->nr, thread->abi)))
+		task_storage_delete(&exec_names, task);
+	record->capture_count = s->count;
+	total = s->off;
+	if (total < sizeof(*record) || total > BYTES)
+		return;
+	record->data_len = total - sizeof(*record);
+	if (ringbuf_output(&ring, s->bytes, total, BPF_RB_NO_WAKEUP))
+		count_drop(SF_DROP_SYSCALL);
+}
+
 SEC("tp_btf/sys_exit")
 int call_exit(u64 *ctx)
 {
 	struct task_struct *task = current_task();
 	struct thread *thread = member(task);
-	struct scratch *s;
-	struct sf_record *record;
-	struct sf_rule *rule;
-	struct pt_regs *regs;
-	u32 zero = 0, nr, index, total;
-	u8 abi, flags = 0;
+	struct sf_rule *rule = 0;
+	s64 ret = ctx[1];
+	u8 flags = 0;
 	if (!thread)
 		return 0;
-	s = map_lookup(&scratches, &zero);
-	if (!s)
-		return 0;
-	record = (struct sf_record *)s->bytes;
-	regs = (struct pt_regs *)ctx[0];
 	if (!thread->in_call) {
+		struct pt_regs *regs = (struct pt_regs *)ctx[0];
 		thread->abi = abi_of(task);
 		thread->nr = regs->orig_ax;
 		thread->enter = 0;
@@ -747,50 +856,17 @@ int call_exit(u64 *ctx)
 		flags = SF_ENTRY_UNSEEN;
 	}
 	thread->in_call = 0;
-	nr = thread->nr;
-	abi = thread->abi;
-	fill(record, task, SF_SYSCALL, thread->target);
-	record->abi = abi;
-	record->flags = flags;
-	record->enter = thread->enter;
-	record->nr = nr;
-	s->ret = record->ret = ctx[1];
-	for (int i = 0; i < 6; i++)
-		record->args[i] = thread->args[i];
-	total = sizeof(*record);
-	if (nr < SF_RULES) {
-		index = abi ? nr + SF_RULES : nr;
+	if (thread->nr < SF_RULES) {
+		u32 index = thread->abi ? thread->nr + SF_RULES : thread->nr;
 		rule = map_lookup(&rules, &index);
-		if (rule && rule->count) {
-			s->off = sizeof(*record);
-			s->compat = abi;
-			s->count = 0;
-			for (int i = 0; i < 6; i++)
-				s->args[i] = thread->args[i];
-			for (u32 i = 0; i < SF_OPS; i++) {
-				struct sf_op *op = &rule->ops[i];
-				if (i >= rule->count)
-					break;
-				if (op->op == SF_OP_EXEC_NAME)
-					capture_exec_name(s, task, op->arg);
-				else if (op->op == SF_OP_EXEC_ARGV)
-					capture_exec_argv(s, task, op->arg);
-				else if (op->op == SF_OP_EXEC_ENVP)
-					capture_exec_envp(s, task, op->arg);
-				else
-					capture_op(s, op->op | (u32)op->arg << 8 | (u32)op->len << 16 | (u32)op->kind << 24);
-			}
-			if (unlikely(is_exec(nr, abi)))
-				task_storage_delete(&exec_names, task);
-			record->capture_count = s->count;
-			total = s->off;
-			if (total < sizeof(*record) || total > BYTES)
-				return 0;
-			record->data_len = total - sizeof(*record);
-		}
 	}
-	if (ringbuf_output(&ring, s->bytes, total, BPF_RB_NO_WAKEUP))
-		count_drop(SF_DROP_SYSCALL);
+	if (!rule || !rule->count)
+		bare_call(task, thread, ret, flags);
+	else if (rule->count == 1 && data_limit <= SMALL_MAX &&
+		 (rule->ops[0].op == SF_OP_BUFFER || rule->ops[0].op == SF_OP_BUFFER_RET))
+		buffer_call(task, thread, ret, flags, &rule->ops[0]);
+	else
+		call_with_captures(task, thread, ret, flags, rule);
 	return 0;
 }
 

@@ -2,8 +2,8 @@
 //!
 //!     cargo run --release -p stillframe-replay --example seek -- BUNDLE [COUNT]
 //!
-//! Each seek stands the cursor on the event, and makes the state after it: processes, descriptors, sockets, mounts, and
-//! calls in flight. The moments are the same in every run.
+//! Each seek makes the state after an event (processes, descriptors, sockets, mounts, and calls in flight) and stands the
+//! cursor on it. The moments are the same in every run.
 
 use std::time::{Duration, Instant};
 use stillframe_replay::moment::Place;
@@ -28,18 +28,17 @@ fn main() -> anyhow::Result<()> {
             .wrapping_add(1_442_695_040_888_963_407);
         let num = first + (random >> 16) % (last - first).max(1);
         let begun = Instant::now();
+        let found = state::at(cursor.timeline_mut(), Place::Event(num));
+        let folded = begun.elapsed();
         let Step::Event(event) = cursor.seek(Place::Event(num)) else {
             anyhow::bail!("event {num} cannot be read");
         };
-        let found_event = event.num;
-        let stood = begun.elapsed();
-        let found = state::at(cursor.timeline_mut(), Place::Event(num));
         anyhow::ensure!(
-            found_event == num && found.after == num,
+            event.num == num && found.after == num,
             "event {num}: another came back"
         );
         took.push(begun.elapsed());
-        for (part, spent) in parts.iter_mut().zip([stood, begun.elapsed() - stood]) {
+        for (part, spent) in parts.iter_mut().zip([folded, begun.elapsed() - folded]) {
             *part += spent;
         }
     }
@@ -49,7 +48,7 @@ fn main() -> anyhow::Result<()> {
         took.get(index).copied().unwrap_or_default().as_secs_f64() * 1e3
     };
     println!(
-        "{count} seeks in {last} events: median {:.1} ms, 99th percentile {:.1} ms, longest {:.1} ms (event {:.1} ms, state {:.1} ms on average)",
+        "{count} seeks in {last} events: median {:.1} ms, 99th percentile {:.1} ms, longest {:.1} ms (state {:.1} ms, then the event {:.1} ms on average)",
         at(50),
         at(99),
         at(100),

@@ -34,7 +34,7 @@ pub struct Message {
     pub rcode: u8,
     /// The first question: name and type.
     pub question: Option<(String, u16)>,
-    /// Answers, in the order of the message, the first [`ANSWERS_MAX`].
+    /// Answers, in the order of the message, 64 at most.
     pub answers: Vec<Answer>,
     /// There are answers that were not captured or not read.
     pub cut: bool,

@@ -259,6 +259,16 @@ fn distance(one: &str, other: &str) -> usize {
 }
 
 impl FieldRef {
+    /// The type of its literals in filters: the unit of a counter is the end of its name.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match &self.selector {
+            Selector::Key(key) if self.field.kind == Kind::Number && key.ends_with("_bytes") => Kind::Size,
+            Selector::Key(key) if self.field.kind == Kind::Number && key.ends_with("_ns") => Kind::Duration,
+            _ => self.field.kind,
+        }
+    }
+
     /// The field's value in an event; `None` when the event has none or it is not known.
     pub fn get<'v>(&self, view: &'v View<'_>) -> Option<Value<'v>> {
         (self.field.get)(view, &self.selector)
@@ -329,6 +339,18 @@ mod tests {
             "metrics.",
         ] {
             assert!(find(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_counters_unit_is_the_end_of_its_name() {
+        for (name, kind) in [
+            ("metrics.memory.usage_bytes", Kind::Size),
+            ("metrics.cpu.usage_ns", Kind::Duration),
+            ("metrics.pids.current", Kind::Number),
+            ("journal.field[x_bytes]", Kind::Text),
+        ] {
+            assert_eq!(find(name).unwrap().kind(), kind, "{name}");
         }
     }
 

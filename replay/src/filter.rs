@@ -131,7 +131,7 @@ impl Test {
         operator: Operator,
         values: Vec<String>,
     ) -> Result<Self, (Option<usize>, String)> {
-        let matcher = Matcher::new(field.field.kind, operator, &values)?;
+        let matcher = Matcher::new(field.kind(), operator, &values)?;
         Ok(Self {
             field,
             operator,

@@ -13,6 +13,9 @@ pub enum OutputError {
     /// The file is there already.
     #[error("{0}: exists already (give --force to replace it)")]
     Exists(String),
+    /// A device, a pipe, a socket, a folder: a file that is renamed over it would destroy it.
+    #[error("{0}: is no regular file and is never replaced (give `-o -` and redirect standard output)")]
+    Special(String),
     /// The file can't be made.
     #[error("{path}: cannot write: {cause}")]
     Create {
@@ -46,14 +49,20 @@ pub struct Partial {
 }
 
 impl Partial {
-    /// Begins `path` as `path.partial`, readable by its owner only. An existing file is refused without `force`.
+    /// Begins `path` as `path.partial`, readable by its owner only. An existing file is refused without `force`, what is
+    /// no file always.
     ///
     /// # Errors
     /// [`OutputError`].
     pub fn create(path: &Path, force: bool) -> Result<(Self, File), OutputError> {
         let shown = || crate::escape::line(&path.display().to_string()).into_owned();
-        if !force && path.symlink_metadata().is_ok() {
-            return Err(OutputError::Exists(shown()));
+        // Not followed: a link is replaced like a file, wherever it leads.
+        match path.symlink_metadata() {
+            Ok(found) if !found.is_file() && !found.is_symlink() => {
+                return Err(OutputError::Special(shown()));
+            }
+            Ok(_) if !force => return Err(OutputError::Exists(shown())),
+            _ => {}
         }
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
@@ -198,6 +207,21 @@ mod tests {
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        for force in [false, true] {
+            assert!(matches!(
+                Output::create(&path, force),
+                Err(OutputError::Special(_))
+            ));
+        }
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1, "something was left");
+    }
+
     #[test]
     fn a_file_that_exists_is_replaced_only_by_force() {
         let folder = tempfile::tempdir().unwrap();
@@ -209,6 +233,10 @@ mod tests {
         ));
         Output::create(&path, true).unwrap().finish().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"");
+        assert!(matches!(
+            Output::create(folder.path(), true),
+            Err(OutputError::Special(_))
+        ));
         assert!(matches!(
             Output::create(&folder.path().join("no/x"), false),
             Err(OutputError::Create { .. })

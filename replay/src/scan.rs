@@ -2,8 +2,8 @@
 //!
 //! One thread reads bytes, the others decompress and look, and answers are handed over in order. What a scan holds does
 //! not grow with the bundle or with the number of processors: slices on the way at once are bounded by their events and
-//! by what they decompress to, and what was made of them and not taken yet by [`WAITING_MAX`]. So a scan takes at most
-//! about three times [`CONTENT_IN_FLIGHT`] (contents, columns, the events of small streams) and [`WAITING_MAX`], which is
+//! by what they decompress to, and what was made of them and not taken yet by `WAITING_MAX`. So a scan takes at most
+//! about three times `CONTENT_IN_FLIGHT` (contents, columns, the events of small streams) and `WAITING_MAX`, which is
 //! 136 MiB, unless a single slice is larger than the first. capture seals a slice at 32 MiB.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,6 +16,8 @@ use stillframe_format::reader::{Bundle, SliceBytes};
 
 /// Events of the slices on the way at once, together; a slice that has more goes alone.
 const EVENTS_IN_FLIGHT: u64 = 300_000;
+/// The same where no events are made of the slices, only an answer about each.
+const EVENTS_IN_FLIGHT_COUNTED: u64 = 600_000;
 /// What the slices on the way at once decompress to, together, in bytes; a slice that is larger goes alone.
 const CONTENT_IN_FLIGHT: u64 = 40 << 20;
 /// What was made of slices and waits to be taken, in bytes. The slice whose turn it is may always add a piece.
@@ -46,7 +48,7 @@ where
         let _ = emit(look(bytes)?, 0);
         Ok(())
     };
-    pieces(bundle, wanted, look, take)
+    scan(bundle, EVENTS_IN_FLIGHT_COUNTED, wanted, look, take)
 }
 
 /// As [`slices`], where the answer about a slice may be large: it comes in pieces, in order, so that not all of it is in
@@ -56,6 +58,20 @@ where
 /// Those of `take`.
 pub fn pieces<R, T, E>(
     bundle: &mut Bundle<R>,
+    wanted: impl Fn(&SliceInfo) -> bool,
+    look: impl Fn(&SliceBytes, Emit<'_, T>) -> Result<(), ReadError> + Sync,
+    take: impl FnMut(&SliceInfo, Result<T, ReadError>) -> Result<ControlFlow<()>, E>,
+) -> Result<(), E>
+where
+    R: Read + Seek,
+    T: Send,
+{
+    scan(bundle, EVENTS_IN_FLIGHT, wanted, look, take)
+}
+
+fn scan<R, T, E>(
+    bundle: &mut Bundle<R>,
+    events_in_flight: u64,
     wanted: impl Fn(&SliceInfo) -> bool,
     look: impl Fn(&SliceBytes, Emit<'_, T>) -> Result<(), ReadError> + Sync,
     mut take: impl FnMut(&SliceInfo, Result<T, ReadError>) -> Result<ControlFlow<()>, E>,
@@ -69,11 +85,20 @@ where
         .filter(|(_, info)| wanted(info))
         .map(|(index, _)| index)
         .collect();
-    let threads = std::thread::available_parallelism()
-        .map_or(1, usize::from)
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    // The allocator keeps for each thread what its largest slice took: more threads than slices that fit at once would
+    // hold memory for nothing.
+    let fit = |size: fn(&Bundle<R>, &SliceInfo) -> u64, budget: u64| {
+        let infos = picked.iter().filter_map(|index| bundle.slices().get(*index));
+        let largest = infos.map(|info| size(bundle, info)).max().unwrap_or(0);
+        usize::try_from(budget / largest.max(1)).unwrap_or(usize::MAX)
+    };
+    let threads = processors
         .min(THREADS_MAX)
-        .min(picked.len());
-    if threads < 2 {
+        .min(fit(|_, info| info.events, events_in_flight))
+        .min(fit(Bundle::content_of, CONTENT_IN_FLIGHT))
+        .max(1);
+    if processors < 2 || picked.len() < 2 {
         for index in picked {
             let Some(info) = bundle.slices().get(index).cloned() else {
                 continue;
@@ -138,7 +163,7 @@ where
                 };
                 let larger = bundle.content_of(&info);
                 let has_room = ahead.len() < 2 * threads
-                    && events.saturating_add(info.events) <= EVENTS_IN_FLIGHT
+                    && events.saturating_add(info.events) <= events_in_flight
                     && content.saturating_add(larger) <= CONTENT_IN_FLIGHT;
                 if !ahead.is_empty() && !has_room {
                     break;

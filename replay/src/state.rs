@@ -10,18 +10,21 @@ use crate::moment::Place;
 use crate::open;
 use crate::scan;
 use crate::timeline::{Damage, Timeline};
+use calls::Calls;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io::{Read, Seek};
 use std::ops::ControlFlow;
 use stillframe_format::BootTime;
+use stillframe_format::error::ReadError;
 use stillframe_format::event::{Body, Loss, OpenCall, Stream};
 use stillframe_format::header::TargetInfo;
 use stillframe_format::layout::{START_STATE, STATE, slice_member};
-use stillframe_format::ledger::SliceInfo;
-use stillframe_format::reader::{Bundle, Slice, Streams};
+use stillframe_format::reader::{Bundle, Slice, SlicePart, Streams};
 use stillframe_format::snapshot::{DescriptorInfo, MountInfo, ProcessInfo, SocketInfo};
 use stillframe_format::state::{Start, State, Until};
+use stillframe_format::table::Segment;
 
 /// A state, and where it holds.
 #[derive(Debug)]
@@ -48,75 +51,92 @@ pub fn at<R: Read + Seek>(timeline: &mut Timeline<R>, place: Place) -> Found {
         Place::Time(time) => slices.partition_point(|slice| slice.to <= time).saturating_add(1),
     }
     .min(slices.len());
-    let (first, state) = base(timeline, last);
-    let mut found = Found {
-        state,
-        after: 0,
-        calls: Vec::new(),
-        time: None,
-        damages: Vec::new(),
+    let Some(index) = last.checked_sub(1) else {
+        return Found::new(base(timeline, last).1);
     };
-    let mut last_part = None;
-    let last_number = slices_before(timeline, last);
-    let first_number = slices_before(timeline, first + 1);
-    let streams = |info: &SliceInfo| {
-        // Only in the last one it matters how far.
-        if info.number == last_number {
-            Streams::TIMES
-        } else {
-            State::streams()
+    let mut found = timeline.open_beside(index, |timeline| before_slice(timeline, index));
+    let read = match timeline.loaded(index) {
+        Some(Ok(opened)) => found
+            .moment(&opened.part, opened.segment.as_ref(), place)
+            .map_err(|error| Damage::new(opened.part.info(), &error)),
+        Some(Err(damage)) => Err(damage.clone()),
+        None => return found,
+    };
+    match read {
+        Ok(calls) => {
+            let before = match calls.unseen.as_slice() {
+                [] => BTreeSet::new(),
+                unseen => calls::entered_unseen(timeline, index, unseen),
+            };
+            found.calls = calls.all(&before);
         }
-    };
+        Err(damage) => found.damage(damage),
+    }
+    found
+}
+
+/// The state when a slice begins.
+fn before_slice<R: Read + Seek>(timeline: &mut Timeline<R>, index: usize) -> Found {
+    let (first, state) = base(timeline, index + 1);
+    let mut found = Found::new(state);
+    let number = |count| slices_before(timeline, count);
+    let numbers = number(first + 1)..number(index + 1);
     let folded = scan::slices(
         timeline.bundle_mut(),
-        |info| (first_number..=last_number).contains(&info.number),
-        |bytes| bytes.open(streams(bytes.info())),
+        |info| numbers.contains(&info.number),
+        |bytes| bytes.open(State::streams()),
         |info, part| {
-            let folded = part.and_then(|part| {
-                let until = match place {
-                    _ if info.number != last_number => Until::End,
-                    Place::Event(num) => Until::Event(num),
-                    Place::Time(time) => Until::Time(time),
-                };
-                let after = found.state.apply_part(&part, until)?;
-                if info.number == last_number {
-                    last_part = Some(part);
-                }
-                Ok(after)
-            });
-            match folded {
+            match part.and_then(|part| found.state.apply_part(&part, Until::End)) {
                 Ok(after) => found.after = after,
-                Err(error) => {
-                    let damage = Damage::new(info, &error);
-                    found.state.apply(damage.to, &hole(&damage));
-                    found.damages.push(damage);
-                }
+                Err(error) => found.damage(Damage::new(info, &error)),
             }
             Ok::<_, Infallible>(ControlFlow::Continue(()))
         },
     );
     match folded {
-        Ok(()) => {}
+        Ok(()) => found,
         Err(never) => match never {},
     }
-    if let Some(part) = last_part {
-        let after = found.after;
-        let moment = match place {
-            Place::Time(time) => Ok(time),
-            Place::Event(_) => calls::time_of(&part, after),
-        };
-        let before = || calls::entered_unseen(timeline, last.saturating_sub(1), &part);
-        let calls = moment.and_then(|time| {
-            found.time = Some(time);
-            calls::in_flight(&part, after, time, before)
-        });
-        match calls {
-            Ok(calls) => found.calls = calls,
-            // Only they are missing: the state before them has been read.
-            Err(error) => found.damages.push(Damage::new(part.info(), &error)),
+}
+
+impl Found {
+    fn new(state: State) -> Self {
+        Self {
+            state,
+            after: 0,
+            calls: Vec::new(),
+            time: None,
+            damages: Vec::new(),
         }
     }
-    found
+
+    /// Goes over the slice of the moment up to it, and gives the calls in flight then.
+    fn moment(
+        &mut self,
+        part: &SlicePart,
+        segment: Option<&Segment>,
+        place: Place,
+    ) -> Result<Calls, ReadError> {
+        let calls = segment.map(|segment| part.calls(segment)).transpose()?;
+        let calls = calls.as_ref();
+        let until = match place {
+            Place::Event(num) => Until::Event(num),
+            Place::Time(time) => Until::Time(time),
+        };
+        self.after = self.state.apply_columns(part, calls, until)?;
+        let time = match place {
+            Place::Time(time) => time,
+            Place::Event(_) => calls::time_of(part, calls, self.after)?,
+        };
+        self.time = Some(time);
+        calls::in_flight(part, calls, self.after, time)
+    }
+
+    /// What a slice held that cannot be read is missing.
+    fn damage(&mut self, damage: Damage) {
+        self.state.apply(damage.to, &hole(&damage));
+        self.damages.push(damage);
+    }
 }
 
 /// The number of the last of the first `count` slices; 0 where there is none.

@@ -1,7 +1,7 @@
 //! The events of a bundle in their total order.
 //!
 //! A reader that goes over them holds a few slices, decompressed, and a few MiB of events ([`crate::scan`]); one that
-//! stands on one of them holds its slice and the [`PAGE`] events around it.
+//! stands on one of them holds its slice and the `PAGE` events around it.
 //!
 //! A slice that cannot be read is a hole with a known place: it is handed over as [`Item::Damage`], and what comes
 //! after it is read on.
@@ -183,7 +183,7 @@ impl<R: Read + Seek> Timeline<R> {
         if self.loaded.as_ref().is_none_or(|(at, _)| *at != index) {
             self.loaded = None;
             let opened = self.bundle.slice_bytes(index);
-            let opened = opened.and_then(|bytes| Opened::new(&bytes, Streams::ALL));
+            let opened = opened.and_then(|bytes| Opened::whole(&bytes, Streams::ALL));
             self.loaded = Some((index, opened.map_err(|error| Damage::new(&info, &error))));
         }
         let Some((_, Ok(opened))) = &self.loaded else {
@@ -194,6 +194,36 @@ impl<R: Read + Seek> Timeline<R> {
         match opened.events(from, PAGE) {
             Ok(page) => self.page = page,
             Err(error) => self.loaded = Some((index, Err(Damage::new(&info, &error)))),
+        }
+    }
+
+    /// Opens the slice at `index` beside something else that is done with the bundle, and keeps it as the one that was looked
+    /// at last: whoever wants a place with its state wants both.
+    pub(crate) fn open_beside<T>(&mut self, index: usize, meanwhile: impl FnOnce(&mut Self) -> T) -> T {
+        let Some(info) = self.bundle.slices().get(index).cloned() else {
+            return meanwhile(self);
+        };
+        if self.loaded.as_ref().is_some_and(|(at, _)| *at == index) {
+            return meanwhile(self);
+        }
+        self.page = Vec::new();
+        self.loaded = None;
+        let bytes = self.bundle.slice_bytes(index);
+        let (opened, answer) = std::thread::scope(|scope| {
+            let opening = scope.spawn(move || bytes.and_then(|bytes| Opened::whole(&bytes, Streams::ALL)));
+            let answer = meanwhile(self);
+            let failed = |_| Err(ReadError::damaged("slice", "nobody looked at it"));
+            (opening.join().unwrap_or_else(failed), answer)
+        });
+        self.loaded = Some((index, opened.map_err(|error| Damage::new(&info, &error))));
+        answer
+    }
+
+    /// The slice at `index`, if it is the one that was looked at last.
+    pub(crate) fn loaded(&self, index: usize) -> Option<Result<&Opened, &Damage>> {
+        match &self.loaded {
+            Some((at, opened)) if *at == index => Some(opened.as_ref()),
+            _ => None,
         }
     }
 

@@ -373,6 +373,29 @@ fn state_at_a_moment() {
 }
 
 #[test]
+fn calls_in_flight_at_a_moment_are_those_that_had_not_returned() {
+    let folder = Folder::new();
+    let bundle = folder.bundle("whole", &fixture::small());
+    let at = |moment: &str, more: &[&str]| {
+        let all = [&["state", &bundle, "calls", "--at", moment], more].concat();
+        replay(&all)
+    };
+    let text = at("+600ms", &["--pid", "1300"]).code(0).stdout;
+    assert!(
+        text.lines()
+            .any(|line| line.starts_with("1300") && line.contains("100ms") && line.contains("read(5,")),
+        "{text}"
+    );
+    let json = at("+600ms", &["--pid", "1300", "--json"]).code(0).lines();
+    assert_eq!(json.len(), 1, "{json:?}");
+    assert_eq!(json[0]["evt.type"], "read");
+    assert_eq!(json[0]["call.age_ns"], 100_000_000);
+    assert_eq!(json[0]["call.entered"], "2026-11-24T14:03:07.500000000Z");
+    let before = at("+400ms", &["--pid", "1300"]).code(1).stdout;
+    assert!(!before.contains("read(5,"), "{before}");
+}
+
+#[test]
 fn a_state_behind_a_damaged_slice_comes_from_the_next_checkpoint_or_is_uncertain() {
     let folder = Folder::new();
     let mut bytes = fixture::small();

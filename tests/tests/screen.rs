@@ -1,6 +1,6 @@
 //! The full-screen view in a real terminal: tmux is the terminal, types the keys, and tells what is to be seen.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::OpenOptions;
@@ -137,16 +137,25 @@ fn lines(bundle: &Path, arguments: &[&str]) -> Result<Vec<String>> {
     Ok(finished.text().lines().map(str::to_owned).collect())
 }
 
-/// Every line is on the screen, as far as there is room for it.
-fn shows(screen: &str, lines: &[String], width: usize) -> Result<()> {
+/// Every line comes to stand on the screen, as far as there is room for it: the list is drawn when it was read.
+fn shows(terminal: &Terminal, lines: &[String], width: usize) -> Result<()> {
     ensure!(!lines.is_empty());
-    for line in lines {
-        let shown: String = line.chars().take(width - 1).collect();
-        if !screen.lines().any(|row| row.contains(shown.trim_end())) {
-            bail!("not on the screen: {shown}\n{screen}");
-        }
-    }
-    Ok(())
+    let wanted: Vec<String> = lines
+        .iter()
+        .map(|line| line.chars().take(width - 1).collect::<String>())
+        .map(|line| line.trim_end().to_owned())
+        .collect();
+    let missing = |screen: &str| {
+        wanted
+            .iter()
+            .find(|line| !screen.lines().any(|row| row.contains(line.as_str())))
+            .cloned()
+    };
+    let waited = wait_until("the lines are on the screen", PATIENCE, || {
+        Ok(missing(&terminal.screen()?).is_none())
+    });
+    let screen = terminal.screen()?;
+    waited.with_context(|| format!("not on the screen: {:?}\n{screen}", missing(&screen)))
 }
 
 #[test]
@@ -158,26 +167,30 @@ fn keys_lead_where_events_prints() -> Result<()> {
     let last = all.len();
     let terminal = Terminal::open(100, 40)?;
     terminal.runs(&format!("{binary} {path}"))?;
-    let screen = terminal.sees(&format!("#1/{last}"))?;
-    shows(&screen, all.get(..10).unwrap_or_default(), 100)?;
+    terminal.sees(&format!("#1/{last}"))?;
+    shows(&terminal, all.get(..10).unwrap_or_default(), 100)?;
 
     terminal.presses(&["Down", "Down", "."])?;
     terminal.sees(&format!("#4/{last}"))?;
     terminal.types("g#12")?;
     terminal.presses(&["Enter"])?;
-    let screen = terminal.sees(&format!("#12/{last}"))?;
-    shows(&screen, all.get(11..12).unwrap_or_default(), 100)?;
+    terminal.sees(&format!("#12/{last}"))?;
+    shows(&terminal, all.get(11..12).unwrap_or_default(), 100)?;
 
     // A filter shows what events prints with it, and the holes.
     let filter = "evt.stream=packet";
     terminal.types(&format!("f{filter}"))?;
     terminal.presses(&["Enter", "Home"])?;
-    let screen = terminal.sees(&format!("events: {filter}"))?;
+    terminal.sees(&format!("events: {filter}"))?;
     let meant = lines(
         &bundle,
         &["-f", &format!("({filter}) or evt.stream in (loss, clock)")],
     )?;
-    shows(&screen, meant.get(..meant.len().min(8)).unwrap_or_default(), 100)?;
+    shows(
+        &terminal,
+        meant.get(..meant.len().min(8)).unwrap_or_default(),
+        100,
+    )?;
 
     // What is copied goes to the terminal's clipboard, and runs.
     terminal.types("y")?;

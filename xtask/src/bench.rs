@@ -4,6 +4,7 @@
 
 pub(crate) mod replay;
 pub(crate) mod table;
+pub(crate) mod workloads;
 
 use crate::bed::Bed;
 use crate::command;
@@ -129,7 +130,7 @@ impl Bench<'_> {
     fn work(&self, container: &str, calls: u32) -> Result<f64> {
         let script = format!("time -p dd if=/dev/zero of=/dev/null bs=1 count={calls} 2>&1");
         let said = self.docker(&["exec", container, "sh", "-c", &format!("{{ {script}; }} 2>&1")])?;
-        seconds_of_dd(&said).with_context(|| format!("dd says {said:?}"))
+        seconds_of(&said).with_context(|| format!("dd says {said:?}"))
     }
 
     fn untraced(&self, container: &str) -> Result<Sample> {
@@ -217,7 +218,7 @@ impl Bench<'_> {
             .output()
             .context("cannot run strace")?;
         let said = String::from_utf8_lossy(&said.stderr).into_owned();
-        let seconds = seconds_of_dd(&said).with_context(|| format!("dd under strace says {said:?}"))?;
+        let seconds = seconds_of(&said).with_context(|| format!("dd under strace says {said:?}"))?;
         #[expect(clippy::cast_precision_loss, reason = "a file's size, shown with two digits")]
         let bytes = output.metadata()?.len() as f64;
         Ok(Sample {
@@ -229,7 +230,7 @@ impl Bench<'_> {
 }
 
 /// The time that `time -p` says: `real 0.51`. Not every busybox has a dd that says its own.
-fn seconds_of_dd(said: &str) -> Option<f64> {
+fn seconds_of(said: &str) -> Option<f64> {
     said.lines()
         .find_map(|line| line.strip_prefix("real"))?
         .trim()
@@ -281,6 +282,19 @@ impl Started {
         Ok(Duration::from_micros(ticks * (1_000_000 / u64::try_from(rate)?)))
     }
 
+    /// Resident memory of the process now, in MiB (`/proc/PID/status`, VmRSS).
+    fn resident(&self) -> Result<u64> {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).context("capture has ended")?;
+        let kibibytes: u64 = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|rest| rest.split_whitespace().next())
+            .context("no VmRSS")?
+            .parse()?;
+        Ok(kibibytes / 1024)
+    }
+
     /// Ctrl-C, and its exit code.
     pub(crate) fn interrupt(&mut self) -> Result<Option<i32>> {
         kill(Pid::from_raw(i32::try_from(self.0.id())?), Signal::SIGINT).context("cannot signal a tracer")?;
@@ -312,7 +326,7 @@ mod tests {
     #[test]
     fn the_time_is_read_from_what_dd_says() {
         let said = "5+0 records in\n5+0 records out\nreal 0.51\nuser 0.10\nsys 0.41\n";
-        assert_eq!(seconds_of_dd(said), Some(0.51));
-        assert_eq!(seconds_of_dd("dd: not found"), None);
+        assert_eq!(seconds_of(said), Some(0.51));
+        assert_eq!(seconds_of("dd: not found"), None);
     }
 }

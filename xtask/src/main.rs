@@ -114,8 +114,10 @@ enum Chore {
 /// Parts of the benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
-    /// What recording costs.
+    /// What recording costs at its worst: one byte a call.
     Capture,
+    /// What recording costs the work that people have.
+    Workloads,
     /// What reading costs.
     Replay,
 }
@@ -158,10 +160,14 @@ fn run(chore: Chore) -> Result<()> {
             rounds,
             write,
         } => {
-            if only != Some(Part::Replay) {
+            let wants = |part| only.is_none_or(|only| only == part);
+            if wants(Part::Capture) {
                 bench::run(rounds, write)?;
             }
-            if only != Some(Part::Capture) {
+            if wants(Part::Workloads) {
+                bench::workloads::run(rounds, write)?;
+            }
+            if wants(Part::Replay) {
                 bench::replay::run(size, large, rounds, write)?;
             }
             Ok(())

@@ -228,6 +228,11 @@ impl SlicePart {
         cbor::decode_as(&name, bytes)
     }
 
+    /// Gives the memory of the members back, once everything that is wanted has been decoded: no member is there any more.
+    pub fn let_go(&mut self) {
+        self.contents = Vec::new();
+    }
+
     /// The events of a wanted stream, in their order.
     ///
     /// # Errors

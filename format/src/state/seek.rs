@@ -53,6 +53,19 @@ impl State {
     pub fn apply_part(&mut self, part: &SlicePart, until: Until) -> Result<u64, ReadError> {
         let segment = part.segment(Stream::Syscall)?;
         let calls = segment.as_ref().map(|segment| part.calls(segment)).transpose()?;
+        self.apply_columns(part, calls.as_ref(), until)
+    }
+
+    /// As [`State::apply_part`] where the slice's calls are columns already.
+    ///
+    /// # Errors
+    /// As [`State::apply_part`].
+    pub fn apply_columns(
+        &mut self,
+        part: &SlicePart,
+        calls: Option<&SyscallColumns<'_>>,
+        until: Until,
+    ) -> Result<u64, ReadError> {
         let mut others: HashMap<Stream, std::vec::IntoIter<Stored>> = HashMap::new();
         for stream in [Stream::Loss, Stream::Process] {
             others.insert(stream, part.stored(stream)?.into_iter());
@@ -63,7 +76,7 @@ impl State {
                 times.insert(stream, part.times(stream)?.into_iter());
             }
         }
-        let mut walk = Walk::new(calls.as_ref());
+        let mut walk = Walk::new(calls);
         let mut num = part.info().first.saturating_sub(1);
         for run in part.runs() {
             match run.stream {

@@ -141,7 +141,7 @@ pub(super) const FIELDS: &[Field] = &[
         "metrics.",
         Kind::Number,
         Shape::Rest,
-        "reading of a counter: metrics.cpu.usage_ns, metrics.memory.usage_bytes, …; totals, never rates",
+        "reading of a counter: metrics.cpu.usage_ns, metrics.memory.usage_bytes, …; totals, never rates; literals of _bytes and _ns take units",
         |view, selector| match (&view.event.body, selector) {
             (Body::Metrics(metrics), Selector::Key(key)) => metrics
                 .values

@@ -54,6 +54,8 @@ pub struct Summary {
     failed_sources: Vec<String>,
     packets: u64,
     naming: Naming,
+    /// Ids of the targets that are containers.
+    ids: Vec<String>,
 }
 
 impl Summary {
@@ -77,6 +79,7 @@ impl Summary {
             failed_sources: Vec::new(),
             packets: 0,
             naming: Naming::default(),
+            ids: Vec::new(),
         };
         page.outline(timeline, context);
         let mut coverage = scan(timeline, context, &scope, |view| page.take(view));
@@ -110,6 +113,12 @@ impl Summary {
                 ),
                 kind => format!("{} ({kind})", target.name),
             })
+            .collect();
+        self.ids = header
+            .targets
+            .iter()
+            .filter(|target| target.kind == "container")
+            .map(|target| target.id.clone())
             .collect();
         let length = context.end.since(context.start);
         let mut row = |key: &str, text: String| self.header.push((key.to_owned(), text));
@@ -407,6 +416,14 @@ impl Summary {
                     few.iter()
                         .map(|(what, reason)| format!("not captured: {what}: {reason}")),
                 ),
+            }
+        }
+        // An id of a container is 64 digits, of which twelve tell it apart, as everywhere.
+        for id in &self.ids {
+            if let Some(short) = id.get(..12) {
+                for line in &mut lines {
+                    *line = line.replace(id, short);
+                }
             }
         }
         lines

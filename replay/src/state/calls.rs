@@ -15,69 +15,85 @@ use stillframe_format::reader::{SlicePart, Streams};
 use stillframe_format::stream::SyscallColumns;
 
 /// Threads by process and thread id.
-type Thread = (u32, u32);
+pub(super) type Thread = (u32, u32);
 
-/// The calls that were in flight behind event `after` at `time`, one for each thread, by process and thread.
-///
-/// `before` gives the threads whose calls were in flight when the slice began with an entry that nobody saw.
+/// Calls of a slice that were in flight at a moment, one for each thread.
+#[derive(Default)]
+pub(super) struct Calls {
+    pub(super) found: BTreeMap<Thread, OpenCall>,
+    /// Calls whose entries were not seen, of threads that did not return from another in the slice before: in flight only
+    /// if they were when the slice began.
+    pub(super) unseen: Vec<OpenCall>,
+}
+
+/// The calls that were in flight behind event `after` at `time`.
 pub(super) fn in_flight(
     part: &SlicePart,
+    calls: Option<&SyscallColumns<'_>>,
     after: u64,
     time: BootTime,
-    before: impl FnOnce() -> BTreeSet<Thread>,
-) -> Result<Vec<OpenCall>, ReadError> {
-    let mut found: BTreeMap<Thread, OpenCall> = BTreeMap::new();
-    let mut add = |call: OpenCall| {
-        let thread = (call.task.pid, call.task.tid);
-        // One that came late, and returned behind the moment only by the order, is not what its thread is in.
-        let is_newer = found.get(&thread).is_none_or(|known| known.enter < call.enter);
-        if is_newer {
-            found.insert(thread, call);
-        }
-    };
+) -> Result<Calls, ReadError> {
+    let mut found = Calls::default();
     for call in part.open_calls()? {
         if call.enter.is_none_or(|enter| enter <= time) {
-            add(call);
+            found.add(call);
         }
     }
-    if let Some(segment) = part.segment(Stream::Syscall)? {
-        let calls = part.calls(&segment)?;
-        let mut unseen = Vec::new();
-        let (mut row, mut num) = (0usize, part.info().first);
-        for run in part.runs() {
-            let count = usize::try_from(run.count).unwrap_or(usize::MAX);
-            if run.stream == Stream::Syscall {
-                for (num, row) in (num..).zip(row..row.saturating_add(count)) {
-                    if num <= after {
-                        continue;
-                    }
-                    match calls.duration(row) {
-                        None => unseen.push(row),
-                        Some(spent) => {
-                            let enter = BootTime(calls.time(row).saturating_sub(spent));
-                            if enter <= time {
-                                add(open_call(&calls, row, Some(enter)));
-                            }
+    let Some(calls) = calls else { return Ok(found) };
+    let mut unseen = Vec::new();
+    let (mut row, mut num) = (0usize, part.info().first);
+    for run in part.runs() {
+        let count = usize::try_from(run.count).unwrap_or(usize::MAX);
+        if run.stream == Stream::Syscall {
+            for (num, row) in (num..).zip(row..row.saturating_add(count)) {
+                if num <= after {
+                    continue;
+                }
+                match calls.duration(row) {
+                    None => unseen.push(row),
+                    Some(spent) => {
+                        let enter = BootTime(calls.time(row).saturating_sub(spent));
+                        if enter <= time {
+                            found.add(open_call(calls, row, Some(enter)));
                         }
                     }
                 }
-                row = row.saturating_add(count);
             }
-            num = num.saturating_add(run.count);
+            row = row.saturating_add(count);
         }
-        if !unseen.is_empty() {
-            let mut before = before();
-            // Whoever returned in between has been seen since.
-            for row in 0..calls.rows() {
-                let is_behind = unseen.first().is_some_and(|first| row >= *first);
-                let Some(task) = calls.task(row) else { continue };
-                if before.remove(&(task.pid, task.tid)) && is_behind && unseen.binary_search(&row).is_ok() {
-                    add(open_call(&calls, row, None));
-                }
+        num = num.saturating_add(run.count);
+    }
+    if let Some(last) = unseen.last() {
+        let mut returned: BTreeSet<Thread> = BTreeSet::new();
+        for row in 0..=*last {
+            let Some(task) = calls.task(row) else { continue };
+            if returned.insert((task.pid, task.tid)) && unseen.binary_search(&row).is_ok() {
+                found.unseen.push(open_call(calls, row, None));
             }
         }
     }
-    Ok(found.into_values().collect())
+    Ok(found)
+}
+
+impl Calls {
+    /// One that came late, and returned behind the moment only by the order, is not what its thread is in.
+    fn add(&mut self, call: OpenCall) {
+        let thread = (call.task.pid, call.task.tid);
+        let known = self.found.get(&thread);
+        if known.is_none_or(|known| known.enter < call.enter) {
+            self.found.insert(thread, call);
+        }
+    }
+
+    /// All of them, by process and thread. `before` has the threads that were in a call when the slice began.
+    pub(super) fn all(mut self, before: &BTreeSet<Thread>) -> Vec<OpenCall> {
+        for call in std::mem::take(&mut self.unseen) {
+            if before.contains(&(call.task.pid, call.task.tid)) {
+                self.add(call);
+            }
+        }
+        self.found.into_values().collect()
+    }
 }
 
 fn open_call(calls: &SyscallColumns<'_>, row: usize, enter: Option<BootTime>) -> OpenCall {
@@ -94,25 +110,19 @@ fn open_call(calls: &SyscallColumns<'_>, row: usize, enter: Option<BootTime>) ->
     }
 }
 
-/// The threads whose calls were in flight when the slice at `index` began and whose entries nobody saw: those that the
-/// slice before lists. Before the first slice, every thread of `part` may be one, unless the recording has no entries.
+/// The threads that were in a call when the slice at `index` began, of those whose entries nobody saw: those that the slice
+/// before lists. When the recording began, each of `unseen` may have been, unless it records no entries at all.
 pub(super) fn entered_unseen<R: Read + Seek>(
     timeline: &mut Timeline<R>,
     index: usize,
-    part: &SlicePart,
+    unseen: &[OpenCall],
 ) -> BTreeSet<Thread> {
     let bundle = timeline.bundle_mut();
     if bundle.header().plan.get("durations") == Some(&serde_json::Value::Bool(false)) {
         return BTreeSet::new();
     }
-    if part.info().number == 1 {
-        let Ok(Some(segment)) = part.segment(Stream::Syscall) else {
-            return BTreeSet::new();
-        };
-        return part.calls(&segment).map_or_else(
-            |_| BTreeSet::new(),
-            |calls| calls.tasks.iter().map(|task| (task.pid, task.tid)).collect(),
-        );
+    if bundle.slices().get(index).is_some_and(|slice| slice.number == 1) {
+        return unseen.iter().map(|call| (call.task.pid, call.task.tid)).collect();
     }
     let Some(before) = index.checked_sub(1) else {
         return BTreeSet::new();
@@ -130,7 +140,11 @@ pub(super) fn entered_unseen<R: Read + Seek>(
 }
 
 /// When an event of a slice was, by its number; the slice's begin for one that is not in it or is from before it.
-pub(super) fn time_of(part: &SlicePart, num: u64) -> Result<BootTime, ReadError> {
+pub(super) fn time_of(
+    part: &SlicePart,
+    calls: Option<&SyscallColumns<'_>>,
+    num: u64,
+) -> Result<BootTime, ReadError> {
     let mut taken: BTreeMap<u8, u64> = BTreeMap::new();
     let mut first = part.info().first;
     let begin = part.info().from;
@@ -140,7 +154,10 @@ pub(super) fn time_of(part: &SlicePart, num: u64) -> Result<BootTime, ReadError>
         if num < after {
             let Some(into) = num.checked_sub(first) else { break };
             let at = usize::try_from(of_stream.saturating_add(into)).unwrap_or(usize::MAX);
-            let time = part.times(run.stream)?.get(at).copied();
+            let time = match calls {
+                Some(calls) if run.stream == Stream::Syscall => calls.times().get(at).copied(),
+                _ => part.times(run.stream)?.get(at).copied(),
+            };
             return Ok(time.map_or(begin, |time| BootTime(time).max(begin)));
         }
         *of_stream = of_stream.saturating_add(run.count);

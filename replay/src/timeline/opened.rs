@@ -22,6 +22,13 @@ pub(crate) struct Opened {
 impl Opened {
     /// Decompresses the wanted streams of a slice.
     pub(crate) fn new(bytes: &SliceBytes, streams: Streams) -> Result<Self, ReadError> {
+        let mut opened = Self::whole(bytes, streams)?;
+        opened.part.let_go();
+        Ok(opened)
+    }
+
+    /// The same; the part keeps its members.
+    pub(crate) fn whole(bytes: &SliceBytes, streams: Streams) -> Result<Self, ReadError> {
         let part = bytes.open(streams)?;
         let segment = if streams.has(Stream::Syscall) {
             part.segment(Stream::Syscall)?
