@@ -268,7 +268,7 @@ fn an_oom_kill_after_a_leak() -> Result<()> {
         "{}",
         summary["changes"]
     );
-    answer("An OOM kill after a leak", "leaky", &bundle, &[(5668, killed)])
+    answer("An OOM kill after a leak", "leaky", &bundle, &[(4727, killed)])
 }
 
 #[test]

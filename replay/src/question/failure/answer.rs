@@ -22,7 +22,7 @@ impl Failures {
         groups.sort_by_key(|group| {
             (
                 group.is_missing(),
-                group.is_preamble(),
+                group.lateness(),
                 Reverse(group.count),
                 group.first,
             )

@@ -37,12 +37,15 @@ impl Group {
         matches!(self.error.as_str(), "ENOENT" | "ENOTDIR")
     }
 
-    /// Whether it is one of the kernel's lines about a lack of memory that do not say whom it killed. There are several
-    /// for each kill, so that one comes first.
-    pub(super) fn is_preamble(&self) -> bool {
-        self.kind == Kind::OutOfMemory
-            && !self.what.contains("Killed process")
-            && !self.what.starts_with(super::CHOSEN)
+    /// Of what is said about a lack of memory, how late it comes: whom the kernel chose, its message about that, and
+    /// then the lines before it. There are several of them for each kill.
+    pub(super) fn lateness(&self) -> u8 {
+        match self.kind {
+            Kind::OutOfMemory if self.what.starts_with(super::CHOSEN) => 0,
+            Kind::OutOfMemory if self.what.contains("Killed process") => 1,
+            Kind::OutOfMemory => 2,
+            _ => 0,
+        }
     }
 
     pub(super) fn who_text(&self) -> String {
