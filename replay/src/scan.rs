@@ -2,8 +2,8 @@
 //!
 //! One thread reads bytes, the others decompress and look, and answers are handed over in order. What a scan holds does
 //! not grow with the bundle or with the number of processors: slices on the way at once are bounded by their events and
-//! by what they decompress to, and what was made of them and not taken yet by [`WAITING_MAX`]. So a scan takes at most
-//! about three times [`CONTENT_IN_FLIGHT`] (contents, columns, the events of small streams) and [`WAITING_MAX`], which is
+//! by what they decompress to, and what was made of them and not taken yet by `WAITING_MAX`. So a scan takes at most
+//! about three times `CONTENT_IN_FLIGHT` (contents, columns, the events of small streams) and `WAITING_MAX`, which is
 //! 136 MiB, unless a single slice is larger than the first. capture seals a slice at 32 MiB.
 
 use std::collections::{BTreeMap, VecDeque};

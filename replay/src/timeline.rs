@@ -1,7 +1,7 @@
 //! The events of a bundle in their total order.
 //!
 //! A reader that goes over them holds a few slices, decompressed, and a few MiB of events ([`crate::scan`]); one that
-//! stands on one of them holds its slice and the [`PAGE`] events around it.
+//! stands on one of them holds its slice and the `PAGE` events around it.
 //!
 //! A slice that cannot be read is a hole with a known place: it is handed over as [`Item::Damage`], and what comes
 //! after it is read on.
