@@ -34,7 +34,7 @@ const LAG: Duration = Duration::from_millis(300);
 const LARGEST_ROOM: u64 = 2 << 20;
 /// Every so many slices hold a checkpoint, and a slice behind so many events: a seek folds at most that.
 const CHECKPOINT_EVERY: u32 = 10;
-const CHECKPOINT_EVENTS: u64 = 100_000;
+const CHECKPOINT_EVENTS: u64 = 50_000;
 
 /// Seals slices and writes them.
 pub struct Recorder<W: Write> {

@@ -30,7 +30,7 @@ const SLICE: u64 = 1_000_000_000;
 const LEVEL: i32 = 1;
 /// As capture has it.
 const CHECKPOINT_EVERY: u32 = 10;
-const CHECKPOINT_EVENTS: u64 = 100_000;
+const CHECKPOINT_EVENTS: u64 = 50_000;
 /// A call takes about so many bytes of members.
 const BYTES_A_CALL: u64 = 130;
 
