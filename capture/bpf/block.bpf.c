@@ -384,7 +384,7 @@ int bio_queue(u64 *ctx)
 SEC("tp_btf/block_rq_issue")
 int request_issue(u64 *ctx)
 {
-	struct in_flight entry = {};
+	struct in_flight entry = {}, *before;
 	struct task_owner task;
 	struct request *rq;
 	u32 device, bytes;
@@ -397,6 +397,13 @@ int request_issue(u64 *ctx)
 	entry.issued = ktime_boot();
 	find_task(&task);
 	find_owner(&entry.owner, READ(rq, bio), &task);
+	/*
+	 * Issued before, and neither completed nor given back since: on Linux 6.18 it was seen that a completion runs no BPF
+	 * program at all, while perf counts it, and that the kernel counts no miss.
+	 */
+	before = map_lookup(&requests, &argument);
+	if (before && (before->owner.target || record_neighbours))
+		count(SF_BLOCK_UNSEEN, 1);
 	/* A neighbour's is kept too, so that its completion is known to be a neighbour's. */
 	if (map_update(&requests, &argument, &entry, BPF_ANY))
 		count(SF_BLOCK_UNTRACKED, 1);
@@ -415,6 +422,16 @@ int request_issue(u64 *ctx)
 	}
 	record(SF_BLOCK_ISSUE, device, &entry.owner, task.target, entry.issued, sector_of(rq), bytes,
 	       READ(rq, cmd_flags), argument, latency, 0);
+	return 0;
+}
+
+/* The driver could not take it: it is issued once more. */
+SEC("tp_btf/block_rq_requeue")
+int request_requeue(u64 *ctx)
+{
+	u64 argument;
+	ARGUMENT(argument, ctx, 0, btf_trace_block_rq_requeue);
+	map_delete(&requests, &argument);
 	return 0;
 }
 

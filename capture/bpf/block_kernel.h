@@ -38,6 +38,7 @@ struct bio;
 
 /* Until 5.10 (and in kernels with backports) the queue comes first; a54895fa057c and e8a676d61c07 took it away. */
 typedef void (*btf_trace_block_rq_issue)(void *, struct request_queue *, struct request *);
+typedef void (*btf_trace_block_rq_requeue)(void *, struct request_queue *, struct request *);
 typedef void (*btf_trace_block_rq_complete)(void *, struct request_queue *, struct request *, int, unsigned int);
 typedef void (*btf_trace_block_bio_queue)(void *, struct request_queue *, struct bio *);
 

@@ -283,6 +283,7 @@ SF_SIZE(sf_block, 104);
 #define SF_BLOCK_NEIGHBOUR_REQUESTS 1
 #define SF_BLOCK_NEIGHBOUR_BYTES 2
 #define SF_BLOCK_UNTRACKED 3
-#define SF_BLOCK_COUNTERS 4
+#define SF_BLOCK_UNSEEN 4 /* completions that no program was run for */
+#define SF_BLOCK_COUNTERS 5
 
 #endif

@@ -666,18 +666,13 @@ fn a_ring_that_is_too_small_accounts_for_every_event_it_lost() {
     let lost: u64 = recording.losses.iter().map(|loss| loss.count).sum();
     assert_eq!(lost, recording.report.lost);
     assert!(lost > 0, "64 KiB were enough: this test shows nothing");
-    assert!(
-        recording
-            .losses
-            .iter()
-            .all(|loss| loss.cause == "ring-full" && loss.from < loss.to)
-    );
+    assert!(recording.losses.iter().all(|loss| {
+        ["ring-full", "completion-unseen"].contains(&loss.cause.as_str()) && loss.from < loss.to
+    }));
     let own = recording.blocks.len() as u64;
-    // dd's end may flush the device: a few more than three for each write. And now and then Linux 6.18 does not run a
-    // program for an event that perf counts, and does not say so either (`recursion_misses` is 0): of some 6,000 events one,
-    // in one of ten runs, with a ring of any size.
+    // dd's end may flush the device: a few more than three for each write.
     assert!(
-        (5_999..6_020).contains(&(own + lost)),
+        (6_000..6_020).contains(&(own + lost)),
         "{own} recorded, {lost} lost"
     );
 }

@@ -37,8 +37,9 @@ const SOURCE: &str = "block";
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/bpf/block.bpf.o"));
 
 /// Programs and their tracepoints, in the order of attaching: what ends a request before what begins one.
-const HOOKS: [(&str, &str); 3] = [
+const HOOKS: [(&str, &str); 4] = [
     ("request_complete", "block_rq_complete"),
+    ("request_requeue", "block_rq_requeue"),
     ("request_issue", "block_rq_issue"),
     ("bio_queue", "block_bio_queue"),
 ];
@@ -171,6 +172,7 @@ impl BlockSource {
         let causes = [
             ("ring-full", self.counter(wire::COUNTER_LOST)),
             ("probe-skipped", self.skipped()),
+            ("completion-unseen", self.counter(wire::COUNTER_UNSEEN)),
         ];
         let mut drafts = Vec::new();
         for ((cause, total), seen) in causes.into_iter().zip(&mut run.losses) {
@@ -185,7 +187,12 @@ impl BlockSource {
                         stream: Stream::Block,
                         cause: cause.to_owned(),
                         count,
-                        from: BootTime(run.counted),
+                        // Noticed when the request is issued again, which may be long after.
+                        from: BootTime(if cause == "completion-unseen" {
+                            self.started
+                        } else {
+                            run.counted
+                        }),
                         to: BootTime(now),
                         scope: String::new(),
                     }),
@@ -242,7 +249,7 @@ struct Run {
     malformed: u64,
     complaint: Option<String>,
     /// Lost by each cause, as far as it was reported.
-    losses: [u64; 2],
+    losses: [u64; 3],
     /// When that was read.
     counted: u64,
 }

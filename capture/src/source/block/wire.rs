@@ -32,6 +32,7 @@ pub(crate) const COUNTER_LOST: u32 = 0;
 pub(crate) const COUNTER_NEIGHBOUR_REQUESTS: u32 = 1;
 pub(crate) const COUNTER_NEIGHBOUR_BYTES: u32 = 2;
 pub(crate) const COUNTER_UNTRACKED: u32 = 3;
+pub(crate) const COUNTER_UNSEEN: u32 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -92,6 +93,7 @@ mod tests {
             ),
             ("SF_BLOCK_NEIGHBOUR_BYTES", u64::from(COUNTER_NEIGHBOUR_BYTES)),
             ("SF_BLOCK_UNTRACKED", u64::from(COUNTER_UNTRACKED)),
+            ("SF_BLOCK_UNSEEN", u64::from(COUNTER_UNSEEN)),
         ];
         for (name, value) in expected {
             assert_eq!(constants.get(name), Some(&value), "{name}");
