@@ -15,11 +15,11 @@ use stillframe_tests::{Bundle, Container, Recording, run, run_for, tool, wait_un
 /// What replay says otherwise than the kernel did, by descriptor, and why that can't be mended.
 const EXPLAINED: &[(&str, &str)] = &[
     (
-        r#"10 name: kernel "/work/renamed", replay "/work/../work/./plain""#,
+        r#"10 name: kernel "/srv/renamed", replay "/srv/../srv/./plain""#,
         "a name is the one that was given to open: what `..` and links lead to, only the kernel knew",
     ),
     (
-        r#"18 name: kernel "/work/renamed", replay "/work/plain""#,
+        r#"18 name: kernel "/srv/renamed", replay "/srv/plain""#,
         "a name is the one that was given to open: what was renamed since keeps it",
     ),
     (
@@ -27,7 +27,7 @@ const EXPLAINED: &[(&str, &str)] = &[
         "the kernel remarks that the file stands in no folder; of one that never did, that is no news",
     ),
     (
-        r#"29 name: kernel "/work/renamed", replay "/work/link""#,
+        r#"29 name: kernel "/srv/renamed", replay "/srv/link""#,
         "a name is the one that was given to open, here a symbolic link",
     ),
 ];
@@ -35,11 +35,11 @@ const EXPLAINED: &[(&str, &str)] = &[
 /// The same of files that were unlinked: the snapshot of the start has the kernel's remark, a call does not.
 const UNLINKED: &[(&str, &str)] = &[
     (
-        r#"17 name: kernel "/work/gone (deleted)", replay "/work/gone""#,
+        r#"17 name: kernel "/srv/gone (deleted)", replay "/srv/gone""#,
         "a name is the one that was given to open: what was unlinked since keeps it",
     ),
     (
-        r#"51 name: kernel "/work/gone (deleted)", replay "/work/gone""#,
+        r#"51 name: kernel "/srv/gone (deleted)", replay "/srv/gone""#,
         "a duplicate of it",
     ),
 ];
@@ -377,8 +377,8 @@ fn logs(container: &Container) -> Result<String> {
 fn descriptors_and_sockets_are_those_that_proc_has_or_unknown() -> Result<()> {
     let folder = tempfile::tempdir()?;
     compile(folder.path())?;
-    let volume = format!("{}:/work", folder.path().display());
-    let container = Container::run("sf-busybox", &["--volume", &volume], &["/work/moments", "/work"])?;
+    let volume = format!("{}:/srv", folder.path().display());
+    let container = Container::run("sf-busybox", &["--volume", &volume], &["/srv/moments", "/srv"])?;
     container.wait_for_log("ready")?;
     let recording = Recording::start(&[&container.name, "-t", "110s"])?;
     std::fs::write(folder.path().join("go"), "")?;
@@ -405,10 +405,10 @@ fn what_a_process_had_before_it_was_seen_is_unknown_and_nothing_is_made_up() -> 
     let folder = tempfile::tempdir()?;
     compile(folder.path())?;
     std::fs::write(folder.path().join("go"), "")?;
-    let volume = format!("{}:/work", folder.path().display());
+    let volume = format!("{}:/srv", folder.path().display());
     let container = Container::run("sf-busybox", &["--volume", &volume], &["sleep", "3600"])?;
     let recording = Recording::start(&[&container.name, "-t", "110s"])?;
-    let said = container.exec(&["/work/moments", "/work"])?;
+    let said = container.exec(&["/srv/moments", "/srv"])?;
     let bundle = recording.stop()?;
     bundle.expect_nothing_lost()?;
     let found = all_moments(&said, &bundle)?;

@@ -140,19 +140,32 @@ impl Bench<'_> {
         })
     }
 
-    /// The work in `worker` while `captured` is captured.
-    fn captured(&self, captured: &str, worker: &str) -> Result<Sample> {
+    /// Starts capture of `target`, and waits until it records. Returns where the bundle will be, too.
+    fn capture(&self, target: &str, options: &[&str]) -> Result<(Started, PathBuf)> {
         let path = self.folder.join("x.capture.tar.zst");
         let mut command = Command::new(self.binaries.join("capture"));
         command
-            .args([captured, "-t", "10m", "--force", "-o"])
+            .args([target, "-t", "10m", "--force", "-o"])
             .arg(&path)
+            .args(options)
             .stdin(Stdio::null())
             .stderr(Stdio::null());
         let mut capture = Started::new(self.bed.enter(&mut command))?;
         let partial = self.folder.join("x.capture.tar.zst.partial");
         capture.wait_until(|| partial.metadata().is_ok_and(|file| file.len() > 0))?;
         std::thread::sleep(Duration::from_secs(1));
+        Ok((capture, path))
+    }
+
+    /// The first process of a container.
+    fn pid_of(&self, container: &str) -> Result<String> {
+        let pid = self.docker(&["inspect", "--format", "{{.State.Pid}}", container])?;
+        Ok(pid.trim().to_owned())
+    }
+
+    /// The work in `worker` while `captured` is captured.
+    fn captured(&self, captured: &str, worker: &str) -> Result<Sample> {
+        let (mut capture, path) = self.capture(captured, &[])?;
         let before = capture.user_cpu()?;
         let seconds = self.work(worker, CALLS)?;
         // What is still in its buffers is part of its work: the end of the process counts it in.
@@ -180,13 +193,17 @@ impl Bench<'_> {
         })
     }
 
-    fn lost(&self, bundle: &Path) -> Result<u64> {
+    fn info(&self, bundle: &Path) -> Result<Value> {
         let said = command::output(
             Command::new(self.binaries.join("replay"))
                 .args(["info", "--json"])
                 .arg(bundle),
         )?;
-        let info: Value = serde_json::from_str(&said).context("replay info --json is not JSON")?;
+        serde_json::from_str(&said).context("replay info --json is not JSON")
+    }
+
+    fn lost(&self, bundle: &Path) -> Result<u64> {
+        let info = self.info(bundle)?;
         let lost = info
             .get("lost")
             .and_then(Value::as_object)
@@ -195,7 +212,7 @@ impl Bench<'_> {
     }
 
     fn straced(&self, container: &str) -> Result<Sample> {
-        let pid = self.docker(&["inspect", "--format", "{{.State.Pid}}", container])?;
+        let pid = self.pid_of(container)?;
         let output = self.folder.join("strace.txt");
         // strace starts dd inside the container's namespaces, since docker exec has nothing to attach to yet.
         let script = format!("time -p dd if=/dev/zero of=/dev/null bs=1 count={STRACE_CALLS}");
@@ -204,7 +221,7 @@ impl Bench<'_> {
         command.args([
             "nsenter",
             "-t",
-            pid.trim(),
+            &pid,
             "-m",
             "-p",
             "-n",

@@ -3,13 +3,12 @@
 //! Each workload measures itself inside its container, so that the engine's part in starting it is left out. What
 //! takes a slow tool minutes is given to it in part, and its time is scaled.
 
-use super::{Started, median, seconds_of, table};
+use super::{Bench, Started, median, seconds_of, table};
 use crate::bed::Bed;
-use crate::command;
 use crate::{interrupt, workspace};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -193,17 +192,7 @@ fn measure(bed: &Bed, binaries: &Path, rounds: u32) -> Result<String> {
     Ok(text)
 }
 
-struct Bench<'b> {
-    bed: &'b Bed,
-    binaries: &'b Path,
-    folder: PathBuf,
-}
-
 impl Bench<'_> {
-    fn docker(&self, words: &[&str]) -> Result<String> {
-        command::output(self.bed.enter(Command::new("docker").args(words)))
-    }
-
     fn rows(&self, workload: &Workload, rounds: u32) -> Result<String> {
         let mut ways = vec![Way::Untraced, Way::Calls];
         ways.push(
@@ -282,7 +271,7 @@ impl Bench<'_> {
                 running.interrupt()?;
                 Ok(sample(seconds))
             }
-            Way::Peer(Peer::Strace) => self.straced(workload).map(sample),
+            Way::Peer(Peer::Strace) => self.part_straced(workload).map(sample),
             Way::Calls | Way::CallsWithoutDurations | Way::Everything => {
                 let (mut capture, bundle) =
                     self.capture(workload.target, way.options().unwrap_or_default())?;
@@ -299,28 +288,6 @@ impl Bench<'_> {
         }
     }
 
-    /// Starts capture of `target`, and waits until it records.
-    fn capture(&self, target: &str, options: &[&str]) -> Result<(Started, PathBuf)> {
-        let path = self.folder.join("x.capture.tar.zst");
-        let mut command = Command::new(self.binaries.join("capture"));
-        command
-            .args([target, "-t", "10m", "--force", "-o"])
-            .arg(&path)
-            .args(options)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null());
-        let mut capture = Started::new(self.bed.enter(&mut command))?;
-        let partial = self.folder.join("x.capture.tar.zst.partial");
-        capture.wait_until(|| partial.metadata().is_ok_and(|file| file.len() > 0))?;
-        std::thread::sleep(Duration::from_secs(1));
-        Ok((capture, path))
-    }
-
-    fn pid_of(&self, container: &str) -> Result<String> {
-        let pid = self.docker(&["inspect", "--format", "{{.State.Pid}}", container])?;
-        Ok(pid.trim().to_owned())
-    }
-
     fn in_namespaces(&self, container: &str, which: &[&str]) -> Result<Command> {
         let mut command = Command::new("nsenter");
         command.args(["-t", &self.pid_of(container)?]).args(which);
@@ -328,7 +295,7 @@ impl Bench<'_> {
     }
 
     /// A part of the work under strace, scaled.
-    fn straced(&self, workload: &Workload) -> Result<f64> {
+    fn part_straced(&self, workload: &Workload) -> Result<f64> {
         let pieces = workload.pieces / SHARE;
         let script = format!("time -p sh -c '{}'", (workload.script)(pieces));
         let scale = f64::from(workload.pieces) / f64::from(pieces);
@@ -366,24 +333,6 @@ impl Bench<'_> {
         };
         let seconds = seconds_of(&said).with_context(|| format!("the work under strace says {said:?}"))?;
         Ok(seconds * scale)
-    }
-
-    fn info(&self, bundle: &Path) -> Result<Value> {
-        let said = command::output(
-            Command::new(self.binaries.join("replay"))
-                .args(["info", "--json"])
-                .arg(bundle),
-        )?;
-        serde_json::from_str(&said).context("replay info --json is not JSON")
-    }
-
-    fn lost(&self, bundle: &Path) -> Result<u64> {
-        let info = self.info(bundle)?;
-        let lost = info
-            .get("lost")
-            .and_then(Value::as_object)
-            .context("replay info --json has no lost")?;
-        Ok(lost.values().filter_map(Value::as_u64).sum())
     }
 
     /// Two producers at full speed for a minute: what is lost, and whether the memory of capture stays flat.
