@@ -19,6 +19,7 @@
 #define BPF_MAP_TYPE_HASH 1
 #define BPF_MAP_TYPE_ARRAY 2
 #define BPF_MAP_TYPE_PERCPU_ARRAY 6
+#define BPF_MAP_TYPE_LRU_HASH 9
 #define BPF_MAP_TYPE_RINGBUF 27
 #define BPF_MAP_TYPE_TASK_STORAGE 29
 #define BPF_F_NO_PREALLOC 1
@@ -130,12 +131,39 @@ struct task_struct {
 	int pid;
 	int tgid;
 	char comm[16];
-	struct task_struct *real_parent;
+	struct task_struct *real_parent, *group_leader;
 	struct css_set *cgroups;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	struct mm_struct *mm;
 	struct bpf_local_storage *bpf_storage;
+} CORE;
+
+/* include/uapi/linux/io_uring.h */
+#define IORING_CQE_F_NOTIF 8
+
+struct io_uring_sqe {
+	u8 opcode, flags;
+	s32 fd;
+} CORE;
+
+struct io_uring_cqe {
+	u64 user_data;
+	s32 res;
+	u32 flags;
+} CORE;
+
+struct io_cqe {
+	u64 user_data;
+	s32 fd;
+} CORE;
+
+struct io_ring_ctx;
+struct io_kiocb {
+	u8 opcode;
+	u32 flags; /* 64 bits since 6.8 */
+	struct io_cqe cqe;
+	struct io_ring_ctx *ctx;
 } CORE;
 
 struct linux_binprm {

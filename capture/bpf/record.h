@@ -40,6 +40,14 @@ typedef long long s64;
  * is 1 when the pages are known, ret oom_score_adj; captures: the comm of the thread that ran into the limit (arg 1).
  */
 #define SF_OOM_KILL 8
+/*
+ * Requests of io_uring: args[0] the ring, args[1] user_data, args[2] IOSQE_... or IORING_CQE_F_..., nr 0 or 1 + IORING_OP_...
+ * Submitted: args[3] the descriptor, of operations that have one. Completed: ret the result, enter when it was submitted,
+ * 0 when not known.
+ */
+#define SF_URING_SUBMIT 9
+#define SF_URING_COMPLETE 10
+#define SF_URING_OVERFLOW 11
 
 /* sf_record.flags */
 #define SF_NEVER_RETURNED 1
@@ -192,7 +200,8 @@ SF_SIZE(sf_rule, 32);
 /* Indexes of the `drops` map (one counter a CPU). */
 #define SF_DROP_SYSCALL 0
 #define SF_DROP_PROCESS 1
-#define SF_DROPS 2
+#define SF_DROP_URING 2
+#define SF_DROPS 3
 
 /* What the iterator over calls in flight writes for each. */
 struct sf_open_call {

@@ -1025,6 +1025,7 @@ int process_attach(u64 *ctx)
 }
 
 #include "signals.h"
+#include "uring.h"
 
 /* ---- walks over all tasks ---- */
 

@@ -38,6 +38,8 @@ const KERNEL_LOOKBACK: usize = 4 << 20;
 #[derive(Clone, Default)]
 pub struct Handles {
     syscalls: Option<TargetSet>,
+    /// The streams of the source that `syscalls` belongs to.
+    call_streams: Vec<Stream>,
     open_calls: Option<OpenCalls>,
     tracees: Option<Tracees>,
     command_end: Option<TracedEnd>,
@@ -72,10 +74,7 @@ impl Handles {
     /// The streams that miss what a container does before it is added.
     #[must_use]
     pub fn streams(&self) -> Vec<Stream> {
-        let mut streams = Vec::new();
-        if self.syscalls.is_some() || self.tracees.is_some() {
-            streams.extend([Stream::Syscall, Stream::Process]);
-        }
+        let mut streams = self.call_streams.clone();
         streams.extend(self.packets.as_ref().map(|_| Stream::Packet));
         streams.extend(self.block.as_ref().map(|_| Stream::Block));
         streams
@@ -224,6 +223,7 @@ impl Attached {
                     Ok(source) => {
                         self.handles.syscalls = Some(source.targets());
                         self.handles.open_calls = Some(source.open_calls());
+                        self.handles.call_streams = source.streams();
                         self.plain(source);
                     }
                     // Preflight cannot know everything that refuses BPF: security modules, seccomp.
@@ -337,6 +337,7 @@ impl Attached {
             source.remark("ptrace watches entries in any case: calls have their durations".to_owned());
         }
         self.handles.tracees = Some(source.tracees());
+        self.handles.call_streams = vec![Stream::Syscall, Stream::Process];
         self.handles.command_end = source.command_end();
         self.plain(source);
         Ok(())

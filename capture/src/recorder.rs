@@ -153,7 +153,7 @@ impl<W: Write> Recorder<W> {
         }
     }
 
-    fn write(&mut self, content: SliceContent) -> Result<(), WriteError> {
+    fn write(&mut self, mut content: SliceContent) -> Result<(), WriteError> {
         let number = self.writer.next_slice();
         let is_due =
             self.since_checkpoint >= CHECKPOINT_EVERY || self.events_since_checkpoint >= CHECKPOINT_EVENTS;
@@ -165,7 +165,7 @@ impl<W: Write> Recorder<W> {
             None
         };
         let runs = slice::runs(&content);
-        let names: Names = self.state.fold(&content, &runs);
+        let names: Names = self.state.fold(&mut content, &runs);
         let has_checkpoint = checkpoint.is_some();
         let sealed = slice::seal(number, &content, &runs, &names, checkpoint)?;
         if let Err(error) = self.writer.slice(sealed) {

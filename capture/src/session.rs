@@ -116,7 +116,7 @@ impl<'a> Session<'a> {
         if let (Some(command), Some(end)) = (&mut command, attached.handles.command_end()) {
             command.traced_by(end);
         }
-        let header = beginning::header(plan, preflight, &subjects, anchor);
+        let header = beginning::header(plan, preflight, &subjects, &attached.handles.streams(), anchor);
         let mut output = output;
         output.expect_end(Due {
             ends: ends.clone(),

@@ -10,6 +10,7 @@ mod flags;
 mod i386;
 mod number;
 pub mod signal;
+pub mod uring;
 mod x86_64;
 
 pub use flags::{FlagSet, ValueSet, sets, values};

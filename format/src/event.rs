@@ -7,6 +7,7 @@ mod metrics;
 mod packet;
 mod process;
 mod syscall;
+mod uring;
 
 pub use block::{Block, BlockAction, BlockOwner, Device};
 pub use log::{EngineEvent, JournalEntry, KernelMessage, LogLine, LogStream};
@@ -15,6 +16,7 @@ pub use metrics::Metrics;
 pub use packet::{Direction, Packet};
 pub use process::{OomKill, OomPages, Process, ProcessChange, Signal, SignalStep};
 pub use syscall::{Abi, ArgData, ArgKind, DescriptorName, OpenCall, Return, Syscall, When};
+pub use uring::{Uring, UringStep};
 
 use crate::BootTime;
 use serde::{Deserialize, Serialize};
@@ -47,11 +49,13 @@ pub enum Stream {
     Log = 9,
     /// Readings of counters, once a second.
     Metrics = 10,
+    /// Requests of io_uring.
+    Uring = 11,
 }
 
 impl Stream {
     /// All streams, in rank order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Clock,
         Self::Loss,
         Self::Process,
@@ -63,6 +67,7 @@ impl Stream {
         Self::Engine,
         Self::Log,
         Self::Metrics,
+        Self::Uring,
     ];
 
     /// The stream's name, as it stands in member names, in `evt.stream` and in ledgers.
@@ -80,6 +85,7 @@ impl Stream {
             Self::Engine => "engine",
             Self::Log => "log",
             Self::Metrics => "metrics",
+            Self::Uring => "uring",
         }
     }
 
@@ -159,6 +165,8 @@ pub enum Body {
     Log(LogLine),
     /// Counters were read.
     Metrics(Metrics),
+    /// A request of io_uring was submitted or completed.
+    Uring(Uring),
 }
 
 impl Body {
@@ -177,6 +185,7 @@ impl Body {
             Self::Engine(_) => Stream::Engine,
             Self::Log(_) => Stream::Log,
             Self::Metrics(_) => Stream::Metrics,
+            Self::Uring(_) => Stream::Uring,
         }
     }
 
@@ -187,6 +196,7 @@ impl Body {
             Self::Process(process) => Some(&process.task),
             Self::Syscall(call) => Some(&call.task),
             Self::Block(block) => Some(&block.task),
+            Self::Uring(request) => Some(&request.task),
             _ => None,
         }
     }

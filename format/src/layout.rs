@@ -32,8 +32,10 @@ pub const START_STATE: &str = "start/state.cbor";
 pub const GAPS: &str = "gaps";
 /// The feature of a bundle that may hold signals and OOM kills: changes 3 and 4 of stream `process`.
 pub const SIGNALS: &str = "signals";
+/// The feature of a bundle that may hold stream `uring`.
+pub const URING: &str = "uring";
 /// The features that this reader knows.
-pub const FEATURES: [&str; 2] = [GAPS, SIGNALS];
+pub const FEATURES: [&str; 3] = [GAPS, SIGNALS, URING];
 
 /// The first member of a slice's last frame.
 pub const ORDER: &str = "order.cbor";

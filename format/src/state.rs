@@ -12,6 +12,7 @@ mod fold;
 mod rights;
 mod seek;
 mod start;
+mod uring;
 
 pub use seek::Until;
 pub use start::Start;
@@ -69,7 +70,8 @@ pub struct Process {
     /// Its descriptors.
     fds: BTreeMap<i32, Descriptor>,
     /// All of its descriptors are known: it stood in a snapshot, or its birth was seen from a process of which
-    /// they were known, and none came since that calls don't tell of (over a Unix socket, from another process).
+    /// they were known, and none came or went since that calls don't tell of (over a Unix socket, from another process,
+    /// through io_uring).
     pub whole: bool,
 }
 
@@ -177,6 +179,9 @@ impl State {
             Body::Process(event) => self.process(time, event),
             Body::Syscall(call) => self.call(&call::Returned::of_event(call)),
             Body::Loss(loss) => self.loss(loss),
+            Body::Uring(request) => {
+                self.request(request);
+            }
             _ => {}
         }
     }
@@ -246,7 +251,9 @@ impl State {
     }
 
     fn loss(&mut self, loss: &Loss) {
-        if matches!(loss.stream, Stream::Syscall | Stream::Process) && self.uncertain.is_none() {
+        if matches!(loss.stream, Stream::Syscall | Stream::Process | Stream::Uring)
+            && self.uncertain.is_none()
+        {
             self.uncertain = Some(loss.from);
         }
     }

@@ -14,6 +14,7 @@ mod process;
 mod signal;
 mod syscall;
 mod text;
+mod uring;
 
 pub use syscall::{Names, SyscallColumns, SyscallFacts, encode as encode_syscalls};
 
@@ -60,6 +61,7 @@ pub fn encode(stream: Stream, drafts: &[&Draft], floor: BootTime) -> Result<Vec<
             text::encode(stream, drafts, floor)
         }
         Stream::Metrics => metrics::encode(drafts, floor),
+        Stream::Uring => uring::encode(drafts, floor),
     }
 }
 
@@ -92,6 +94,7 @@ pub fn decode(stream: Stream, folder: &str, members: &[Entry<'_>]) -> Result<Vec
             Some(text::decode(stream, &name, &segment, events, raw)?)
         }
         Stream::Metrics => Some(metrics::decode(&name, &segment, events)?),
+        Stream::Uring => Some(uring::decode(&name, &segment, events)?),
     };
     let (bodies, times) = match bodies {
         Some(bodies) => (bodies, events.integers("time")?),

@@ -23,7 +23,8 @@ use std::sync::Arc;
 use stillframe_format::cut::{Cut, cut};
 use stillframe_format::digest::EventDigest;
 use stillframe_format::event::{
-    Body, ClockStep, Draft, OomKill, OomPages, Process, ProcessChange, Signal, SignalStep, Stream,
+    Body, ClockStep, DescriptorName, Draft, OomKill, OomPages, Process, ProcessChange, Signal, SignalStep,
+    Stream, Uring, UringStep,
 };
 use stillframe_format::header::{End, Tool};
 use stillframe_format::reader::{Bundle, Streams};
@@ -163,7 +164,8 @@ fn golden_bundles_hold_what_they_are_named_for() {
             "late-and-clock-steps",
             "salvaged",
             "signals",
-            "streams"
+            "streams",
+            "uring"
         ]
     );
     let opened = |name: &str| {
@@ -174,6 +176,7 @@ fn golden_bundles_hold_what_they_are_named_for() {
     assert!(
         Stream::ALL
             .iter()
+            .filter(|stream| **stream != Stream::Uring)
             .all(|stream| counts.contains_key(stream.name())),
         "{counts:?}"
     );
@@ -195,6 +198,9 @@ fn golden_bundles_hold_what_they_are_named_for() {
     };
     assert!(has(|change| matches!(change, ProcessChange::Signal(_))));
     assert!(has(|change| matches!(change, ProcessChange::OomKill(_))));
+    let uring = opened("uring");
+    assert_eq!(uring.header().format.requires, [layout::URING]);
+    assert_eq!(uring.end().unwrap().counts.get("uring"), Some(&4));
     let mut late = opened("late-and-clock-steps");
     let events = late.slice(1).unwrap().events;
     assert!(events.iter().any(|event| event.late) && events.iter().any(|event| !event.late));
@@ -329,6 +335,61 @@ fn signals() -> Vec<u8> {
     writer.finish(Vec::new(), End::default()).unwrap()
 }
 
+/// Two requests, the first of a descriptor with a name; a completion, and one that found no room.
+fn uring() -> Vec<u8> {
+    let mut header = header();
+    header.format.requires.push(layout::URING.to_owned());
+    let mut writer = Writer::begin(Vec::new(), &header, 3).unwrap();
+    writer.start(Vec::new(), BootTime(1_000)).unwrap();
+    let wal = Arc::new(DescriptorName {
+        kind: "file".to_owned(),
+        name: b"/data/wal".to_vec(),
+    });
+    let read = UringStep::Submit {
+        fd: Some(3),
+        flags: 0,
+    };
+    let open = UringStep::Submit { fd: None, flags: 16 };
+    let done = UringStep::Complete {
+        result: 512,
+        flags: 0,
+        latency: Some(20),
+    };
+    let missing = UringStep::Overflow { result: -2, flags: 2 };
+    let steps = [
+        (read, Some(22), Some(wal)),
+        (open, Some(18), None),
+        (done, Some(22), None),
+        (missing, None, None),
+    ];
+    let mut content = SliceContent {
+        drafts: (0..)
+            .zip(steps)
+            .map(|(n, (step, opcode, descriptor))| Draft {
+                time: BootTime(2_000 + n * 10),
+                cpu: 1,
+                body: Body::Uring(Uring {
+                    task: Arc::new(task(10)),
+                    step,
+                    ring: 0xffff_8880_0000_1000,
+                    user_data: n % 2,
+                    opcode,
+                    descriptor,
+                    cpu: 1,
+                }),
+            })
+            .collect(),
+        anchors: vec![anchor(2_000)],
+        from: BootTime(1_000),
+        to: BootTime(3_000),
+        ..SliceContent::default()
+    };
+    content.sort();
+    let sealed = seal(1, &content, &runs(&content), &Names::default(), None).unwrap();
+    writer.slice(sealed).unwrap();
+    writer.finish(Vec::new(), End::default()).unwrap()
+}
+
 #[test]
 #[ignore = "writes the files that the other tests read"]
 fn regenerate() {
@@ -364,6 +425,7 @@ fn regenerate() {
         ("cut", cut),
         ("salvaged", salvaged),
         ("signals", signals()),
+        ("uring", uring()),
     ] {
         write(good.join(format!("{name}{SUFFIX}")), &bytes);
         write(good.join(format!("{name}.digest")), told(&bytes).as_bytes());

@@ -241,6 +241,35 @@ fn drafts(noise: &mut Noise, base: u64) -> Vec<Draft> {
         })));
     }
     for number in 0..60_u64 {
+        bodies.push(Body::Uring(Uring {
+            task: Arc::clone(&who[number as usize % 3]),
+            step: match number % 4 {
+                0 => UringStep::Submit {
+                    fd: [None, Some(-1), Some(i32::MAX)][number as usize % 3],
+                    flags: [0, 0xff][number as usize % 2],
+                },
+                1 => UringStep::Submit {
+                    fd: Some(i32::MIN),
+                    flags: 1,
+                },
+                2 => UringStep::Complete {
+                    result: i32::MIN,
+                    flags: u32::MAX,
+                    latency: [None, Some(0), Some(u64::MAX - 1)][number as usize % 3],
+                },
+                _ => UringStep::Overflow { result: 7, flags: 2 },
+            },
+            ring: 0xffff_8880_0000_0000 + number % 2,
+            user_data: noise.next(),
+            opcode: [Some(0), Some(255), None][number as usize % 3],
+            descriptor: (number % 5 == 0).then(|| {
+                Arc::new(DescriptorName {
+                    kind: "file".to_owned(),
+                    name: b"/data/\xff\x01".to_vec(),
+                })
+            }),
+            cpu: number as u16,
+        }));
         bodies.push(Body::Packet(Packet {
             netns: 4_026_531_840 + number % 3,
             interface: ["lo", "eth0"][number as usize % 2].into(),
@@ -295,7 +324,7 @@ fn bundle() -> Vec<u8> {
     let mut noise = Noise(42);
     let header = Header {
         format: Format {
-            requires: vec![layout::SIGNALS.to_owned()],
+            requires: vec![layout::SIGNALS.to_owned(), layout::URING.to_owned()],
             ..Format::default()
         },
         id: "00000000-0000-4000-8000-000000000000".to_owned(),
@@ -587,6 +616,29 @@ fn expected(event: &Event, anchors: &Anchors) -> Value {
                 put("blk.latency", latency.into());
             }
             container.clone_from(&block.container);
+        }
+        Body::Uring(request) => {
+            put("uring.ring", format!("{:#x}", request.ring).into());
+            put("uring.user_data", format!("{:#x}", request.user_data).into());
+            put("uring_step", request.step.number().into());
+            put("uring_flags", request.step.flags().into());
+            put("evt.cpu", request.cpu.into());
+            if let Some(opcode) = request.opcode {
+                put("uring_opcode", opcode.into());
+            }
+            if let UringStep::Submit { fd: Some(fd), .. } = request.step {
+                put("uring.fd", fd.into());
+            }
+            if let Some(latency) = request.step.latency() {
+                put("uring.latency", latency.into());
+            }
+            if let Some(result) = request.step.result() {
+                put("uring.result", result.into());
+            }
+            if let Some(name) = &request.descriptor {
+                put("fd.type", name.kind.clone().into());
+                put_bytes(&mut object, "fd.name", &name.name);
+            }
         }
         Body::Journal(entry) => put("text", hex(&entry.export).into()),
         Body::Kernel(message) => put("text", hex(&message.record).into()),

@@ -10,6 +10,7 @@ mod process;
 mod signal;
 mod syscall;
 mod text;
+mod uring;
 
 pub(crate) use block::{action as block_action, operation as block_operation};
 pub(crate) use event::event_type;
@@ -112,6 +113,7 @@ pub fn all() -> impl Iterator<Item = &'static Field> {
         process::FIELDS,
         signal::FIELDS,
         syscall::FIELDS,
+        uring::FIELDS,
         block::FIELDS,
         packet::FIELDS,
         text::FIELDS,

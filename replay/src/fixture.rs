@@ -40,6 +40,25 @@ pub(crate) fn task(pid: u32, comm: &str) -> Arc<Task> {
     })
 }
 
+/// A request of io_uring: READ of `/data/wal`.
+pub(crate) fn request(step: UringStep) -> Uring {
+    let submitted = matches!(step, UringStep::Submit { .. });
+    Uring {
+        task: task(1234, "httpd"),
+        step,
+        ring: 0xffff_8880_0000_2000,
+        user_data: 1,
+        opcode: Some(22),
+        descriptor: submitted.then(|| {
+            Arc::new(DescriptorName {
+                kind: "file".to_owned(),
+                name: b"/data/wal".to_vec(),
+            })
+        }),
+        cpu: 1,
+    }
+}
+
 /// A call of `openat("/etc/passwd")` that took 12 us.
 pub(crate) fn openat(ret: i64) -> Syscall {
     Syscall {
@@ -155,9 +174,35 @@ pub(crate) fn bodies() -> Vec<Body> {
     ]
 }
 
+/// A request of io_uring, and what came of it.
+fn requests() -> [Body; 2] {
+    let failed = UringStep::Complete {
+        result: -5,
+        flags: 0,
+        latency: Some(12_000),
+    };
+    [
+        UringStep::Submit {
+            fd: Some(3),
+            flags: 0x10,
+        },
+        failed,
+    ]
+    .map(|step| Body::Uring(request(step)))
+}
+
 /// The bodies as events, a millisecond apart; number 12 came late.
 pub(crate) fn events() -> Vec<Event> {
-    bodies()
+    numbered(bodies())
+}
+
+/// Those, and requests of io_uring behind them.
+pub(crate) fn all_events() -> Vec<Event> {
+    numbered(bodies().into_iter().chain(requests()))
+}
+
+fn numbered(bodies: impl IntoIterator<Item = Body>) -> Vec<Event> {
+    bodies
         .into_iter()
         .enumerate()
         .map(|(index, body)| Event {

@@ -27,6 +27,7 @@ pub mod screen;
 pub mod signal;
 pub mod state;
 pub mod timeline;
+pub mod uring;
 pub mod value;
 pub mod view;
 pub mod zone;

@@ -153,7 +153,7 @@ fn bundle(random: &mut Random) -> Vec<u8> {
         content.sort();
         let checkpoint = (random.below(3) == 0).then(|| state.encode(layout::STATE).unwrap());
         let runs = slice::runs(&content);
-        let names = state.fold(&content, &runs);
+        let names = state.fold(&mut content, &runs);
         writer
             .slice(slice::seal(number, &content, &runs, &names, checkpoint).unwrap())
             .unwrap();

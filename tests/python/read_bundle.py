@@ -25,7 +25,7 @@ MIB = 1 << 20
 FRAME_MAX = 64 * MIB
 MEMBER_MAX = FRAME_MAX - 2 * 512
 ROWS_MAX, STREAM_EVENTS_MAX, COLUMNS_MAX, DEPTH_MAX = 1 << 20, 1 << 18, 256, 32
-STREAMS = ["clock", "loss", "process", "syscall", "packet", "block", "journal", "kernel", "engine", "log", "metrics"]
+STREAMS = ["clock", "loss", "process", "syscall", "packet", "block", "journal", "kernel", "engine", "log", "metrics", "uring"]
 MASK = (1 << 64) - 1
 
 
@@ -688,6 +688,47 @@ def log(segment, table, raw):
     return found
 
 
+def uring(segment, table, raw):
+    threads = tasks(segment)
+    names = segment.table("descriptors")
+    names = list(zip(names.texts("kind"), names.bytes("name")))
+    limits = {"task": MASK, "cpu": 0xFFFF, "step": 2, "ring": MASK, "user_data": MASK, "flags": 0xFFFFFFFF}
+    limits.update(opcode=256, fd=MASK, descriptor=MASK, latency=MASK)
+    columns = {name: table.ints(name, limit) for name, limit in limits.items()}
+    results = table.signed("result")
+    found = []
+    for n in range(table.rows):
+        it = {name: column[n] for name, column in columns.items()}
+        event = {"uring.ring": hex(it["ring"]), "uring.user_data": hex(it["user_data"]), "evt.cpu": it["cpu"]}
+        event["uring_step"] = it["step"]
+        event["uring_flags"] = it["flags"]
+        put_task(event, row(threads, it["task"]))
+        values = struct.pack("<BQQIHH", *(it[name] for name in ("step", "ring", "user_data", "flags", "cpu", "opcode")))
+        if it["opcode"]:
+            event["uring_opcode"] = it["opcode"] - 1
+        values += struct.pack("<B", it["descriptor"] > 0)
+        if it["descriptor"]:
+            kind, name = row(names, it["descriptor"] - 1)
+            event["fd.type"] = kind
+            put_bytes(event, "fd.name", name)
+            values += string(kind.encode()) + string(name)
+        if it["step"] == 0:
+            want(it["flags"] < 256, "flags of a request over 255")
+            values += struct.pack("<B", it["fd"] > 0)
+            if it["fd"]:
+                event["uring.fd"] = word32(unzigzag(it["fd"] - 1))
+                values += struct.pack("<q", event["uring.fd"])
+        else:
+            event["uring.result"] = word32(results[n])
+            latency = it["latency"] if it["step"] == 1 else 0
+            if latency:
+                event["uring.latency"] = latency - 1
+            values += struct.pack("<qQ", results[n], latency)
+        event[DIGEST] = task_bytes(threads[it["task"]]) + values
+        found.append(event)
+    return found
+
+
 def metrics(segment, table, raw):
     names, containers = segment.table("names").texts("value"), segment.table("containers").texts("value")
     values = segment.table("values")
@@ -714,6 +755,7 @@ READERS = {
     "kernel": text("kernel.txt"),
     "engine": text("engine.jsonl", b"\n"),
     "log": log,
+    "uring": uring,
     "metrics": metrics,
 }
 
@@ -802,7 +844,7 @@ class Reader:
             raise NotABundle("header.json cannot be read") from error
         if version.get("name") != "stillframe-bundle":
             raise NotABundle("another format")
-        if version.get("major") != 1 or set(version.get("requires", [])) - {"gaps", "signals"}:
+        if version.get("major") != 1 or set(version.get("requires", [])) - {"gaps", "signals", "uring"}:
             raise NotABundle("written in format %s: this reader knows 1.x" % version)
         self.header = header
         self.anchors = sorted(header["anchors"], key=lambda anchor: anchor["boottime"])

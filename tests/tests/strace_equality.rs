@@ -243,30 +243,6 @@ fn nobody_escapes_a_storm_of_processes() -> Result<()> {
     Ok(())
 }
 
-#[test]
-#[ignore = "root"]
-fn requests_in_the_rings_of_io_uring_are_said_to_be_missing() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let program = compile(folder.path())?;
-    let place = folder.path().join("v");
-    fs::create_dir(&place)?;
-    let (program, place) = (
-        program.to_str().context("a path")?.to_owned(),
-        place.to_str().context("a path")?.to_owned(),
-    );
-    let bundle = record(folder, &[], &[&program, "one", "io_uring", &place])?;
-    let end = String::from_utf8(bundle.member("end.json")?)?;
-    ensure!(end.contains("io_uring was used"), "{end}");
-    ensure!(
-        bundle.shows("info", &[])?.contains("io_uring was used"),
-        "info does not say it"
-    );
-    let other = record(tempfile::tempdir()?, &[], &["/bin/true"])?;
-    let end = String::from_utf8(other.member("end.json")?)?;
-    ensure!(!end.contains("io_uring"), "{end}");
-    Ok(())
-}
-
 /// Everything in a bundle, unpacked, as text.
 fn unpacked(bundle: &Bundle) -> Result<String> {
     let out = run_for(&mut tool("tar", &["--zstd", "-xOf", bundle.name()?]), LIMIT)?.expect_code(0)?;

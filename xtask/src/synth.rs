@@ -151,7 +151,7 @@ pub(crate) fn bundle<W: Write>(out: W, size: u64, rate: Option<u64>, seed: u64) 
         since_checkpoint += 1;
         events_since += content.events() as u64;
         let runs = slice::runs(&content);
-        let names = state.fold(&content, &runs);
+        let names = state.fold(&mut content, &runs);
         let sealed = slice::seal(number, &content, &runs, &names, checkpoint)?;
         written += sealed
             .alone

@@ -220,7 +220,7 @@ fn bytes(draft: &Draft) -> usize {
             }
             _ => 0,
         },
-        Body::Block(_) | Body::Syscall(_) => 128,
+        Body::Block(_) | Body::Syscall(_) | Body::Uring(_) => 128,
         Body::Loss(_) | Body::Clock(_) => 0,
     };
     size_of::<Draft>() + beside

@@ -21,12 +21,18 @@ use stillframe_format::{BootTime, Draft, Stream, layout, stream};
 /// Events of the look-back of one stream: the format's limit for a segment.
 const LOOKBACK_EVENTS: usize = stillframe_format::layout::STREAM_EVENTS_MAX;
 
-/// The header.
-pub(super) fn header(plan: &Plan, preflight: &Preflight, subjects: &[Subject], anchor: Anchor) -> Header {
+/// The header of a recording that may have events of `streams`.
+pub(super) fn header(
+    plan: &Plan,
+    preflight: &Preflight,
+    subjects: &[Subject],
+    streams: &[Stream],
+    anchor: Anchor,
+) -> Header {
     let json = |value: serde_json::Result<serde_json::Value>| value.unwrap_or(serde_json::Value::Null);
     Header {
         format: Format {
-            requires: features(preflight),
+            requires: features(streams),
             ..Format::default()
         },
         id: uuid::Uuid::new_v4().to_string(),
@@ -46,12 +52,12 @@ pub(super) fn header(plan: &Plan, preflight: &Preflight, subjects: &[Subject], a
 }
 
 /// What a reader has to know of what may come: the header is written before it comes.
-fn features(preflight: &Preflight) -> Vec<String> {
-    if preflight.is_ready("syscalls") {
-        vec![layout::SIGNALS.to_owned()]
-    } else {
-        Vec::new()
-    }
+fn features(streams: &[Stream]) -> Vec<String> {
+    [(Stream::Process, layout::SIGNALS), (Stream::Uring, layout::URING)]
+        .into_iter()
+        .filter(|(stream, _)| streams.contains(stream))
+        .map(|(_, feature)| feature.to_owned())
+        .collect()
 }
 
 /// The SHA-256 of this executable, in hex.

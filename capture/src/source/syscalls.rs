@@ -1,5 +1,5 @@
-//! System calls and process changes, from BPF programs on the scheduler's and the system calls' tracepoints, or, where
-//! those are not to be had, from `ptrace`.
+//! System calls, process changes and requests of io_uring, from BPF programs on the scheduler's, the system calls' and
+//! io_uring's tracepoints, or, where those are not to be had, without the requests, from `ptrace`.
 
 pub(crate) mod decode;
 mod filter;
@@ -16,8 +16,8 @@ pub(crate) use ptrace::{SLOW_NOTE, yama};
 use crate::source::tracing::{Programs, boottime, kernel_btf, refused, ring_size};
 use crate::source::{Message, Outbox, RecorderGone, Report, Source, SourceError, Stop};
 use crate::target::Target;
-use aya::EbpfLoader;
 use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
+use aya::{Btf, EbpfLoader};
 use decode::{Decoded, Decoder};
 use filter::{GroupMode, Shared};
 use std::sync::Arc;
@@ -59,11 +59,52 @@ const EXTRAS: [(&str, &[(&str, &str)]); 3] = [
     ),
 ];
 
+/// The program that sees new rings; a kernel without its tracepoint has no io_uring.
+const NEW_RINGS: (&str, &str) = ("uring_created", "io_uring_create");
+
+/// Programs of io_uring, as [`EXTRAS`] are; submissions come last, so that what they lead to is seen.
+const URING: [(&str, &[(&str, &str)]); 4] = [
+    (
+        "completions of io_uring",
+        &[
+            ("uring_complete", "io_uring_complete"),
+            ("uring_complete_parts", "io_uring_complete"),
+        ],
+    ),
+    (
+        "completions of io_uring that find no room",
+        &[("uring_overflow", "io_uring_cqe_overflow")],
+    ),
+    (
+        "requests of io_uring that are refused at once",
+        &[("uring_refused", "io_uring_req_failed")],
+    ),
+    (
+        "requests of io_uring",
+        &[
+            ("uring_submit", "io_uring_submit_req"),
+            ("uring_submit", "io_uring_submit_sqe"),
+        ],
+    ),
+];
+
+/// What is seen of io_uring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rings {
+    /// The kernel has none.
+    Absent,
+    /// Nothing.
+    Unseen,
+    /// Some of its tracepoints could not be had.
+    InPart,
+    Whole,
+}
+
 /// What is said when only returns are watched.
 const NO_ENTRIES_NOTE: &str = "only returns of calls were watched: calls have no duration, and one that never returns \
     (exit, or killed inside) is not there";
 
-/// What is said when a target uses io_uring.
+/// What is said when a target uses io_uring and its tracepoints can't be had.
 const IO_URING_NOTE: &str = "io_uring was used: what was asked for through its rings is not among the system calls, which are incomplete";
 
 /// Rows that a batch holds before it is handed over.
@@ -102,13 +143,14 @@ impl Default for SyscallConfig {
     }
 }
 
-/// The source of [`Stream::Syscall`] and [`Stream::Process`]: attached, and recording into its ring.
+/// The source of [`Stream::Syscall`], [`Stream::Process`] and [`Stream::Uring`]: attached, and recording into its ring.
 pub struct SyscallSource {
     shared: Arc<Shared>,
     ring: RingBuf<MapData>,
     drops: PerCpuArray<MapData, u64>,
     ring_bytes: u32,
     started: BootTime,
+    rings: Rings,
     notes: Vec<String>,
     missed: Vec<NotCaptured>,
 }
@@ -158,23 +200,9 @@ impl SyscallSource {
         }
         let mut missed = Vec::new();
         for (what, programs) in EXTRAS {
-            let mut refusals = Vec::new();
-            for (name, tracepoint) in programs {
-                match shared.programs().attach(SOURCE, name, tracepoint, &btf) {
-                    Ok(()) => {
-                        refusals.clear();
-                        break;
-                    }
-                    Err(error) => refusals.push(error.message),
-                }
-            }
-            if !refusals.is_empty() {
-                missed.push(NotCaptured {
-                    what: what.to_owned(),
-                    reason: refusals.join("; "),
-                });
-            }
+            attach_one(&shared, &btf, what, programs, &mut missed);
         }
+        let rings = attach_uring(&shared, &btf, &mut missed);
         let walked = shared.walk();
         targets.forget_tree();
         walked?;
@@ -191,9 +219,20 @@ impl SyscallSource {
             drops,
             ring_bytes,
             started: BootTime(boottime()),
+            rings,
             notes,
             missed,
         })
+    }
+
+    /// The streams that it may have events of.
+    #[must_use]
+    pub fn streams(&self) -> Vec<Stream> {
+        let mut streams = vec![Stream::Syscall, Stream::Process];
+        if matches!(self.rings, Rings::Whole | Rings::InPart) {
+            streams.push(Stream::Uring);
+        }
+        streams
     }
 
     /// The handle to add targets with while the source runs.
@@ -219,6 +258,7 @@ impl SyscallSource {
             match decoder.push(&record) {
                 Ok(Decoded::Call) => run.calls += 1,
                 Ok(Decoded::Event) => run.events += 1,
+                Ok(Decoded::Request) => run.requests += 1,
                 Ok(Decoded::Rescan) => run.rescan = true,
                 Ok(Decoded::TooLate) => {}
                 Err(error) => {
@@ -235,13 +275,14 @@ impl SyscallSource {
         for (stream, index) in [
             (Stream::Syscall, wire::DROP_SYSCALL),
             (Stream::Process, wire::DROP_PROCESS),
+            (Stream::Uring, wire::DROP_URING),
         ] {
             let total: u64 = self
                 .drops
                 .get(&index, 0)
                 .map(|counters| counters.iter().sum())
                 .unwrap_or(0);
-            let seen = run.counter(stream);
+            let seen = *run.counter(stream);
             let count = total.saturating_sub(seen.0);
             if count > 0 {
                 drafts.push(Draft {
@@ -258,7 +299,7 @@ impl SyscallSource {
                 });
                 run.lost += count;
             }
-            run.set_counter(stream, (total, now));
+            *run.counter(stream) = (total, now);
         }
         drafts
     }
@@ -294,7 +335,7 @@ impl SyscallSource {
             }
             if read == 0 {
                 if stopping {
-                    if decoder.io_uring {
+                    if decoder.io_uring && self.rings != Rings::Whole {
                         self.notes.push(IO_URING_NOTE.to_owned());
                     }
                     return Ok(());
@@ -302,6 +343,49 @@ impl SyscallSource {
                 std::thread::sleep(PAUSE);
             }
         }
+    }
+}
+
+/// Attaches the first of `programs` that this kernel takes; where there is none, `missed` says so.
+fn attach_one(
+    shared: &Shared,
+    btf: &Btf,
+    what: &str,
+    programs: &[(&str, &str)],
+    missed: &mut Vec<NotCaptured>,
+) -> bool {
+    let mut refusals = Vec::new();
+    for (name, tracepoint) in programs {
+        match shared.programs().attach(SOURCE, name, tracepoint, btf) {
+            Ok(()) => return true,
+            Err(error) => refusals.push(error.message),
+        }
+    }
+    missed.push(NotCaptured {
+        what: what.to_owned(),
+        reason: refusals.join("; "),
+    });
+    false
+}
+
+/// Attaches what can be had of io_uring's tracepoints.
+fn attach_uring(shared: &Shared, btf: &Btf, missed: &mut Vec<NotCaptured>) -> Rings {
+    let (name, tracepoint) = NEW_RINGS;
+    match shared.programs().attach_if_there(SOURCE, name, tracepoint, btf) {
+        Ok(true) => {}
+        Ok(false) => return Rings::Absent,
+        Err(error) => missed.push(NotCaptured {
+            what: "owners of io_uring's rings".to_owned(),
+            reason: error.message,
+        }),
+    }
+    let had = URING.map(|(what, programs)| attach_one(shared, btf, what, programs, missed));
+    if had.iter().all(|had| *had) {
+        Rings::Whole
+    } else if had.iter().any(|had| *had) {
+        Rings::InPart
+    } else {
+        Rings::Unseen
     }
 }
 
@@ -319,28 +403,23 @@ fn send(decoder: &mut Decoder, outbox: &Outbox) -> Result<(), RecorderGone> {
 struct Run {
     calls: u64,
     events: u64,
+    requests: u64,
     lost: u64,
     malformed: u64,
     complaint: Option<String>,
     rescan: bool,
     syscall_drops: (u64, u64),
     process_drops: (u64, u64),
+    uring_drops: (u64, u64),
 }
 
 impl Run {
-    fn counter(&self, stream: Stream) -> (u64, u64) {
-        if stream == Stream::Process {
-            self.process_drops
-        } else {
-            self.syscall_drops
-        }
-    }
-
-    fn set_counter(&mut self, stream: Stream, value: (u64, u64)) {
-        if stream == Stream::Process {
-            self.process_drops = value;
-        } else {
-            self.syscall_drops = value;
+    /// What was lost of a stream, and until when that was counted.
+    fn counter(&mut self, stream: Stream) -> &mut (u64, u64) {
+        match stream {
+            Stream::Process => &mut self.process_drops,
+            Stream::Uring => &mut self.uring_drops,
+            _ => &mut self.syscall_drops,
         }
     }
 }
@@ -354,6 +433,7 @@ impl Source for SyscallSource {
         let mut run = Run {
             syscall_drops: (0, self.started.0),
             process_drops: (0, self.started.0),
+            uring_drops: (0, self.started.0),
             ..Run::default()
         };
         let ended = self.work(outbox, stop, &mut run);
@@ -364,13 +444,14 @@ impl Source for SyscallSource {
             notes.push("the recorder ended before the ring was empty".to_owned());
         }
         Ok(Report {
-            events: run.calls + run.events,
+            events: run.calls + run.events + run.requests,
             lost: run.lost,
             notes,
             missed: std::mem::take(&mut self.missed),
             counters: vec![
                 ("calls".to_owned(), run.calls),
                 ("process_events".to_owned(), run.events),
+                ("io_uring_events".to_owned(), run.requests),
                 ("malformed_records".to_owned(), run.malformed),
                 ("ring_bytes".to_owned(), u64::from(self.ring_bytes)),
             ],

@@ -4,8 +4,8 @@ pub(crate) mod record;
 
 use crate::source::SourceError;
 use aya::maps::{HashMap, Map};
-use aya::programs::{BtfTracePoint, Iter, tp_btf::BtfTracePointLink};
-use aya::{Btf, Ebpf, EbpfLoader};
+use aya::programs::{BtfTracePoint, Iter, ProgramError, tp_btf::BtfTracePointLink};
+use aya::{Btf, BtfError, Ebpf, EbpfLoader};
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
@@ -53,15 +53,36 @@ impl Programs {
         tracepoint: &str,
         btf: &Btf,
     ) -> Result<(), SourceError> {
+        if self.attach_if_there(source, name, tracepoint, btf)? {
+            return Ok(());
+        }
+        Err(SourceError::new(
+            source,
+            format!("program {name}: this kernel has no tracepoint {tracepoint}"),
+        ))
+    }
+
+    /// The same; `false` when the kernel has no such tracepoint.
+    pub(crate) fn attach_if_there(
+        &mut self,
+        source: &'static str,
+        name: &str,
+        tracepoint: &str,
+        btf: &Btf,
+    ) -> Result<bool, SourceError> {
         let program: &mut BtfTracePoint = self
             .ebpf
             .program_mut(name)
             .ok_or_else(|| SourceError::new(source, format!("program {name}: not in the BPF object")))?
             .try_into()
             .map_err(|error| refused(source, name, &error))?;
-        program
-            .load(tracepoint, btf)
-            .map_err(|error| refused(source, &format!("program {name} for {tracepoint}"), &error))?;
+        match program.load(tracepoint, btf) {
+            Err(ProgramError::Btf(BtfError::UnknownBtfTypeName { .. })) => return Ok(false),
+            loaded => {
+                loaded
+                    .map_err(|error| refused(source, &format!("program {name} for {tracepoint}"), &error))?;
+            }
+        }
         let id = program
             .attach()
             .map_err(|error| refused(source, &format!("attaching {name} to {tracepoint}"), &error))?;
@@ -69,7 +90,7 @@ impl Programs {
             .take_link(id)
             .map_err(|error| refused(source, name, &error))?;
         self.links.push(link);
-        Ok(())
+        Ok(true)
     }
 
     /// Loads the task iterator `name`, to be run later.

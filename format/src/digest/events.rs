@@ -5,7 +5,9 @@
 
 use super::Sha256;
 use crate::Captured;
-use crate::event::{Body, Event, Process, ProcessChange, Return, Syscall, Task};
+use crate::event::{
+    Body, DescriptorName, Event, Process, ProcessChange, Return, Syscall, Task, Uring, UringStep,
+};
 use sha2::Digest as _;
 
 /// What the hashed bytes begin with.
@@ -102,6 +104,7 @@ impl EventDigest {
                 self.i64(line.realtime);
                 self.string(&line.bytes);
             }
+            Body::Uring(request) => self.uring(request),
             Body::Metrics(metrics) => {
                 self.string(metrics.container.as_bytes());
                 self.count(metrics.values.len());
@@ -169,6 +172,41 @@ impl EventDigest {
         }
     }
 
+    fn uring(&mut self, request: &Uring) {
+        self.task(&request.task);
+        self.u8(request.step.number());
+        self.u64(request.ring);
+        self.u64(request.user_data);
+        self.u32(request.step.flags());
+        self.u16(request.cpu);
+        self.u16(request.opcode.map_or(0, |opcode| u16::from(opcode) + 1));
+        self.descriptor(request.descriptor.as_deref());
+        match request.step {
+            UringStep::Submit { fd, .. } => {
+                self.u8(u8::from(fd.is_some()));
+                if let Some(fd) = fd {
+                    self.i64(i64::from(fd));
+                }
+            }
+            UringStep::Complete { result, .. } | UringStep::Overflow { result, .. } => {
+                self.i64(i64::from(result));
+                let latency = request.step.latency();
+                self.u64(latency.map_or(0, |latency| latency.saturating_add(1)));
+            }
+        }
+    }
+
+    fn descriptor(&mut self, descriptor: Option<&DescriptorName>) {
+        match descriptor {
+            Some(descriptor) => {
+                self.u8(1);
+                self.string(descriptor.kind.as_bytes());
+                self.string(&descriptor.name);
+            }
+            None => self.u8(0),
+        }
+    }
+
     fn call(&mut self, call: &Syscall) {
         self.task(&call.task);
         self.u8(call.abi as u8);
@@ -191,14 +229,7 @@ impl EventDigest {
             None => self.u8(0),
         }
         self.u16(call.cpu);
-        match &call.descriptor {
-            Some(descriptor) => {
-                self.u8(1);
-                self.string(descriptor.kind.as_bytes());
-                self.string(&descriptor.name);
-            }
-            None => self.u8(0),
-        }
+        self.descriptor(call.descriptor.as_deref());
         self.count(call.data.len());
         for data in &call.data {
             self.u8(data.arg);

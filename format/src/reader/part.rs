@@ -21,6 +21,8 @@ const SMALL: u64 = 128 << 10;
 
 /// The bit of the packets themselves.
 const RAW: u16 = 1 << 15;
+/// A bit for each stream.
+const EVERY: u16 = (1 << Stream::ALL.len()) - 1;
 
 /// A set of streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,9 +30,9 @@ pub struct Streams(u16);
 
 impl Streams {
     /// All of them.
-    pub const ALL: Self = Self(0x7ff | RAW);
+    pub const ALL: Self = Self(EVERY | RAW);
     /// All of them, without the packets themselves: enough for [`SlicePart::times`].
-    pub const TIMES: Self = Self(0x7ff);
+    pub const TIMES: Self = Self(EVERY);
 
     /// The set with one more.
     #[must_use]

@@ -412,7 +412,7 @@ impl State {
     }
 
     /// A descriptor is open, and what it refers to is not known: those that are known are not all any more.
-    fn lose_track(&mut self, pid: u32, fd: i32) {
+    pub(super) fn lose_track(&mut self, pid: u32, fd: i32) {
         self.close(pid, fd);
         if let Some(process) = self.processes.get_mut(&pid) {
             process.whole = false;

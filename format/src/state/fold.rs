@@ -1,7 +1,10 @@
-//! Going over a slice before it is sealed: the state moves on, and every call's descriptor gets its name.
+//! Going over a slice before it is sealed: the state moves on, and the descriptor of every call, and of every request of
+//! io_uring, gets its name.
 
 use super::State;
 use super::call::Returned;
+use crate::Draft;
+use crate::batch::SyscallBatch;
 use crate::event::{Body, DescriptorName, Stream};
 use crate::order::Run;
 use crate::slice::SliceContent;
@@ -48,21 +51,22 @@ impl Given {
 }
 
 impl State {
-    /// Goes over the sorted content of a slice in the order of `runs`, and names the descriptors of its calls.
+    /// Goes over the sorted content of a slice in the order of `runs`, and names the descriptors of its calls, and, in
+    /// the content itself, those of its requests of io_uring.
     ///
     /// It gives what [`State::apply`] over the slice's events gives; it is only faster where calls change nothing.
-    pub fn fold(&mut self, content: &SliceContent, runs: &[Run]) -> Names {
-        let mut others: Vec<Vec<&crate::Draft>> = vec![Vec::new(); Stream::ALL.len()];
-        for draft in &content.drafts {
+    pub fn fold(&mut self, content: &mut SliceContent, runs: &[Run]) -> Names {
+        let mut others: Vec<Vec<&mut Draft>> = Stream::ALL.iter().map(|_| Vec::new()).collect();
+        for draft in &mut content.drafts {
             let stream = draft.body.stream();
-            if matches!(stream, Stream::Loss | Stream::Process)
+            if matches!(stream, Stream::Loss | Stream::Process | Stream::Uring)
                 && let Some(drafts) = others.get_mut(usize::from(stream as u8))
             {
                 drafts.push(draft);
             }
         }
         let mut others: Vec<_> = others.into_iter().map(Vec::into_iter).collect();
-        let mut calls = Calls::new(content);
+        let mut calls = Calls::new(&content.syscalls);
         for run in runs {
             match run.stream {
                 Stream::Syscall => {
@@ -70,16 +74,20 @@ impl State {
                         calls.next(self);
                     }
                 }
-                Stream::Loss | Stream::Process => {
+                Stream::Loss | Stream::Process | Stream::Uring => {
                     for _ in 0..run.count {
                         let draft = others
                             .get_mut(usize::from(run.stream as u8))
                             .and_then(Iterator::next);
-                        if let Some(draft) = draft {
-                            self.apply(draft.time, &draft.body);
-                            if matches!(draft.body, Body::Process(_)) {
-                                calls.generation += 1;
-                            }
+                        let Some(draft) = draft else { continue };
+                        if let Body::Uring(request) = &mut draft.body {
+                            request.descriptor = self.about_request(request).cloned();
+                            calls.generation += u64::from(self.request(request));
+                            continue;
+                        }
+                        self.apply(draft.time, &draft.body);
+                        if matches!(draft.body, Body::Process(_)) {
+                            calls.generation += 1;
                         }
                     }
                 }
@@ -92,7 +100,7 @@ impl State {
 
 /// The calls of a slice, one after another.
 struct Calls<'a> {
-    content: &'a SliceContent,
+    batch: &'a SyscallBatch,
     at: usize,
     given: Given,
     cache: Vec<Cached>,
@@ -103,12 +111,12 @@ struct Calls<'a> {
 }
 
 impl<'a> Calls<'a> {
-    fn new(content: &'a SliceContent) -> Self {
-        let rows = content.syscalls.rows.len();
+    fn new(batch: &'a SyscallBatch) -> Self {
+        let rows = batch.rows.len();
         let mut given = Given::default();
         given.names.index.reserve(rows);
         Self {
-            content,
+            batch,
             at: 0,
             given,
             cache: vec![
@@ -121,12 +129,12 @@ impl<'a> Calls<'a> {
                 CACHE
             ],
             generation: 1,
-            met: vec![0; content.syscalls.tasks.len()],
+            met: vec![0; batch.tasks.len()],
         }
     }
 
     fn next(&mut self, state: &mut State) {
-        let batch = &self.content.syscalls;
+        let batch = self.batch;
         let Some(row) = batch.rows.get(self.at) else {
             return;
         };

@@ -35,7 +35,7 @@ impl State {
     /// The streams that the state is made of.
     #[must_use]
     pub fn streams() -> Streams {
-        [Stream::Loss, Stream::Process, Stream::Syscall]
+        [Stream::Loss, Stream::Process, Stream::Syscall, Stream::Uring]
             .into_iter()
             .collect()
     }
@@ -67,7 +67,7 @@ impl State {
         until: Until,
     ) -> Result<u64, ReadError> {
         let mut others: HashMap<Stream, std::vec::IntoIter<Stored>> = HashMap::new();
-        for stream in [Stream::Loss, Stream::Process] {
+        for stream in [Stream::Loss, Stream::Process, Stream::Uring] {
             others.insert(stream, part.stored(stream)?.into_iter());
         }
         let mut times: HashMap<Stream, std::vec::IntoIter<u64>> = HashMap::new();
@@ -89,7 +89,7 @@ impl State {
                         num = num.saturating_add(1);
                     }
                 }
-                stream @ (Stream::Loss | Stream::Process) => {
+                stream @ (Stream::Loss | Stream::Process | Stream::Uring) => {
                     if let Some(stored) = others.get_mut(&stream) {
                         for stored in stored
                             .by_ref()
@@ -99,7 +99,7 @@ impl State {
                                 return Ok(num);
                             }
                             self.apply(stored.time, &stored.body);
-                            if matches!(stored.body, Body::Process(_)) {
+                            if matches!(stored.body, Body::Process(_) | Body::Uring(_)) {
                                 walk.generation += 1;
                             }
                             num = num.saturating_add(1);

@@ -2,7 +2,7 @@
 
 use crate::column::Layout;
 use crate::error::ReadError;
-use crate::event::Task;
+use crate::event::{DescriptorName, Task};
 use crate::table::{Table, TableBuilder};
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -67,6 +67,28 @@ pub(super) fn decode_tasks(table: &Table) -> Result<Vec<Arc<Task>>, ReadError> {
                 tid,
                 comm: comm.row(row).to_vec(),
                 container,
+            })
+        })
+        .collect())
+}
+
+/// What descriptors referred to.
+pub(super) fn descriptors(names: &[Arc<DescriptorName>]) -> TableBuilder {
+    TableBuilder::new(names.len())
+        .bytes("kind", names.iter().map(|name| name.kind.as_bytes()))
+        .bytes("name", names.iter().map(|name| name.name.as_slice()))
+}
+
+pub(super) fn decode_descriptors(table: &Table) -> Result<Vec<Arc<DescriptorName>>, ReadError> {
+    let names = table.view_bytes("name")?;
+    Ok(table
+        .texts("kind")?
+        .into_iter()
+        .enumerate()
+        .map(|(row, kind)| {
+            Arc::new(DescriptorName {
+                kind,
+                name: names.row(row).to_vec(),
             })
         })
         .collect())

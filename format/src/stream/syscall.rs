@@ -4,7 +4,7 @@ mod encode;
 
 pub use encode::{Names, encode};
 
-use super::dictionary::decode_tasks;
+use super::dictionary::{decode_descriptors, decode_tasks};
 use super::{lookup, wide};
 use crate::Captured;
 use crate::batch::{CaptureStatus, ROW_ENTRY_UNSEEN, ROW_NEVER_RETURNED};
@@ -133,19 +133,7 @@ impl<'a> SyscallColumns<'a> {
         let events = segment.table("events")?;
         ReadError::check(what, events.rows(), STREAM_EVENTS_MAX)?;
         let tasks = decode_tasks(super::tasks_of(segment)?)?;
-        let table = segment.table("descriptors")?;
-        let names = table.view_bytes("name")?;
-        let names: Vec<Arc<DescriptorName>> = table
-            .texts("kind")?
-            .into_iter()
-            .enumerate()
-            .map(|(row, kind)| {
-                Arc::new(DescriptorName {
-                    kind,
-                    name: names.row(row).to_vec(),
-                })
-            })
-            .collect();
+        let names = decode_descriptors(segment.table("descriptors")?)?;
         let table = segment.table("captures")?;
         let data = Captures {
             arg: table.view("arg", 5)?,

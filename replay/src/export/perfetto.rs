@@ -13,14 +13,15 @@ use crate::field::{block_operation, without_line_end};
 use crate::question::{Scope, ends};
 use crate::timeline::{Damage, Item, Timeline};
 use crate::view::{Context, View};
-use crate::{call, escape, journal, open, packet, render};
+use crate::{call, escape, journal, open, packet, render, uring};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read, Seek, Write};
 use std::ops::ControlFlow;
 use stillframe_format::BootTime;
 use stillframe_format::event::{
-    Block, BlockAction, Body, Loss, Metrics, OpenCall, Packet, Process, ProcessChange, Syscall, Task,
+    Block, BlockAction, Body, Loss, Metrics, OpenCall, Packet, Process, ProcessChange, Syscall, Task, Uring,
+    UringStep,
 };
 
 /// The first number of process groups that are no processes: above every pid that Linux gives (2^22).
@@ -247,6 +248,7 @@ impl Trace<'_> {
             Body::Syscall(call) => self.call(time, num, call),
             Body::Process(process) => self.process(view, process),
             Body::Block(block) => self.block(view, block),
+            Body::Uring(request) => self.request(view, request),
             Body::Packet(packet) => self.packet(view, packet),
             Body::Metrics(metrics) => self.metrics(time, metrics),
             Body::Loss(loss) => self.loss(num, loss),
@@ -387,6 +389,40 @@ impl Trace<'_> {
         self.put(&json!({
             "ph": "e", "cat": format!("block {device}"), "name": name, "id2": {"local": id},
             "ts": self.at(end), "pid": DEVICES, "tid": track,
+        }))
+    }
+
+    /// A request that took a known time lies beside the calls of whoever it completed for; others are instants.
+    fn request(&mut self, view: &View<'_>, request: &Uring) -> io::Result<()> {
+        self.thread(&request.task)?;
+        let (pid, tid) = (request.task.pid, request.task.tid);
+        let operation = request.opcode.map_or_else(|| "request".into(), uring::operation);
+        let end = view.event.time;
+        let mut args = Map::new();
+        args.insert("event".to_owned(), view.event.num.into());
+        args.insert("text".to_owned(), cut(&render::summary(view)).into());
+        if let Some(errno) = request.errno() {
+            args.insert("error".to_owned(), call::errno_name(errno).into());
+        }
+        let Some(latency) = request.step.latency() else {
+            let name = match request.step {
+                UringStep::Submit { .. } => format!("submit {operation}"),
+                UringStep::Complete { .. } => format!("complete {operation}"),
+                UringStep::Overflow { .. } => format!("overflow {operation}"),
+            };
+            return self.put(&json!({
+                "ph": "i", "s": "t", "cat": "uring", "name": name, "ts": self.at(end), "pid": pid, "tid": tid,
+                "args": args,
+            }));
+        };
+        let id = format!("{:#x}", view.event.num);
+        self.put(&json!({
+            "ph": "b", "cat": "uring", "name": operation, "id2": {"local": id},
+            "ts": self.at(BootTime(end.0.saturating_sub(latency))), "pid": pid, "tid": tid, "args": args,
+        }))?;
+        self.put(&json!({
+            "ph": "e", "cat": "uring", "name": operation, "id2": {"local": id}, "ts": self.at(end), "pid": pid,
+            "tid": tid,
         }))
     }
 

@@ -5,7 +5,7 @@ use crate::call;
 use crate::value::{Kind, Value};
 use crate::view::View;
 use std::borrow::Cow;
-use stillframe_format::event::{BlockAction, Body, Loss, ProcessChange};
+use stillframe_format::event::{BlockAction, Body, Loss, ProcessChange, UringStep};
 
 /// `evt.type` of an event: the call's name, or what it is.
 pub(crate) fn event_type(body: &Body) -> Cow<'static, str> {
@@ -26,6 +26,11 @@ pub(crate) fn event_type(body: &Body) -> Cow<'static, str> {
             BlockAction::Queue => "blkqueue",
             BlockAction::Issue => "blkissue",
             BlockAction::Complete => "blkcomplete",
+        },
+        Body::Uring(request) => match request.step {
+            UringStep::Submit { .. } => "uringsubmit",
+            UringStep::Complete { .. } => "uringcomplete",
+            UringStep::Overflow { .. } => "uringoverflow",
         },
         Body::Journal(_) => "journal",
         Body::Kernel(_) => "kernel",
@@ -74,7 +79,7 @@ pub(super) const FIELDS: &[Field] = &[
     plain(
         "evt.type",
         Kind::Text,
-        "the call's name, or packet, blkqueue, blkissue, blkcomplete, procfork, procexec, procexit, signalsend, signaldeliver, oomkill, journal, kernel, engine, log, metrics, loss, clockstep",
+        "the call's name, or packet, blkqueue, blkissue, blkcomplete, procfork, procexec, procexit, signalsend, signaldeliver, oomkill, uringsubmit, uringcomplete, uringoverflow, journal, kernel, engine, log, metrics, loss, clockstep",
         |view, _| match event_type(&view.event.body) {
             Cow::Borrowed(name) => Some(Value::text(name)),
             Cow::Owned(name) => Some(Value::owned(name)),
@@ -83,7 +88,7 @@ pub(super) const FIELDS: &[Field] = &[
     plain(
         "evt.stream",
         Kind::Text,
-        "stream: clock, loss, process, syscall, packet, block, journal, kernel, engine, log, metrics",
+        "stream: clock, loss, process, syscall, packet, block, journal, kernel, engine, log, metrics, uring",
         |view, _| Some(Value::text(view.event.body.stream().name())),
     ),
     plain(

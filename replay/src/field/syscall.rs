@@ -1,16 +1,26 @@
 //! Fields of system calls.
 
+use super::uring::request;
 use super::{Field, Selector, Shape, again, plain, shaped};
 use crate::call;
 use crate::value::{Kind, Value};
 use crate::view::View;
 use stillframe_format::Captured;
-use stillframe_format::event::{Abi, ArgKind, BlockAction, Body, ProcessChange, Return, Syscall};
+use stillframe_format::event::{
+    Abi, ArgKind, BlockAction, Body, DescriptorName, ProcessChange, Return, Syscall,
+};
 
 fn syscall<'v>(view: &'v View<'_>) -> Option<&'v Syscall> {
     match &view.event.body {
         Body::Syscall(call) => Some(call),
         _ => None,
+    }
+}
+
+fn descriptor<'v>(view: &'v View<'_>) -> Option<&'v DescriptorName> {
+    match request(view) {
+        Some(request) => request.descriptor.as_deref(),
+        None => syscall(view)?.descriptor.as_deref(),
     }
 }
 
@@ -98,6 +108,10 @@ pub(super) const FIELDS: &[Field] = &[
             Body::Block(block) if block.action == BlockAction::Complete => {
                 Some(Value::Flag(block.error != 0))
             }
+            Body::Uring(request) => request
+                .step
+                .result()
+                .map(|_| Value::Flag(request.errno().is_some())),
             _ => None,
         },
     ),
@@ -114,10 +128,11 @@ pub(super) const FIELDS: &[Field] = &[
     plain(
         "evt.cpu",
         Kind::Number,
-        "CPU of the return, or of the block event",
+        "CPU of the return, of the block event, of the request of io_uring",
         |view, _| match &view.event.body {
             Body::Syscall(call) => Some(Value::number(call.cpu)),
             Body::Block(block) => Some(Value::number(block.cpu)),
+            Body::Uring(request) => Some(Value::number(request.cpu)),
             _ => None,
         },
     ),
@@ -136,20 +151,23 @@ pub(super) const FIELDS: &[Field] = &[
     plain(
         "fd.num",
         Kind::Number,
-        "descriptor that the call is about",
-        |view, _| call::descriptor(syscall(view)?).map(Value::number),
+        "descriptor that the call, or the submission to io_uring, is about",
+        |view, _| match request(view) {
+            Some(request) => request.process_fd().map(Value::number),
+            None => call::descriptor(syscall(view)?).map(Value::number),
+        },
     ),
     plain(
         "fd.name",
         Kind::Text,
         "what it refers to: /data/wal, TCP:[10.0.0.2:80->10.0.0.9:5012]",
-        |view, _| Some(Value::bytes(&syscall(view)?.descriptor.as_ref()?.name)),
+        |view, _| Some(Value::bytes(&descriptor(view)?.name)),
     ),
     plain(
         "fd.type",
         Kind::Text,
         "its type: file, directory, ipv4, ipv6, unix, pipe, event, …",
-        |view, _| Some(Value::text(&syscall(view)?.descriptor.as_ref()?.kind)),
+        |view, _| Some(Value::text(&descriptor(view)?.kind)),
     ),
     plain(
         "fs.path.name",

@@ -181,33 +181,36 @@ fn depends(name: &str) -> Depends {
         "fd.name" | "fd.type" => Depends::Descriptor,
         "evt.num" | "evt.time" | "evt.boottime" | "evt.reltime" | "evt.late" | "evt.rawarg" | "evt.res"
         | "evt.rawres" | "evt.failed" | "evt.latency" | "evt.cpu" | "fd.num" => Depends::Row,
-        _ if owner(name).is_some_and(|owner| owner != Stream::Syscall) => Depends::Nothing,
+        _ if owners(name).is_some_and(|owners| !owners.contains(&Stream::Syscall)) => Depends::Nothing,
         _ => Depends::Memory,
     }
 }
 
-/// The stream that alone has a field, where there is one.
-fn owner(name: &str) -> Option<Stream> {
+/// The streams that alone have a field, where not all may.
+fn owners(name: &str) -> Option<&'static [Stream]> {
     match name {
         "evt.args" | "evt.arg" | "evt.rawarg" | "evt.res" | "evt.rawres" | "evt.latency" | "evt.abi"
-        | "evt.nr" | "fd.num" | "fd.name" | "fd.type" | "fs.path.name" | "evt.buffer" | "evt.buflen"
-        | "syscall.type" => return Some(Stream::Syscall),
-        "child.pid" | "child.tid" | "proc.exepath" | "proc.cmdline" => return Some(Stream::Process),
+        | "evt.nr" | "fs.path.name" | "evt.buffer" | "evt.buflen" | "syscall.type" => {
+            return Some(&[Stream::Syscall]);
+        }
+        "fd.num" | "fd.name" | "fd.type" => return Some(&[Stream::Syscall, Stream::Uring]),
+        "child.pid" | "child.tid" | "proc.exepath" | "proc.cmdline" => return Some(&[Stream::Process]),
         _ => {}
     }
     let (group, _) = name.split_once('.')?;
     match group {
-        "loss" => Some(Stream::Loss),
-        "clock" => Some(Stream::Clock),
-        "metrics" => Some(Stream::Metrics),
-        "blk" => Some(Stream::Block),
-        "pkt" | "eth" | "ip" | "tcp" | "udp" | "icmp" | "dns" => Some(Stream::Packet),
-        "log" => Some(Stream::Log),
-        "journal" => Some(Stream::Journal),
-        "kernel" => Some(Stream::Kernel),
-        "engine" => Some(Stream::Engine),
-        "signal" | "oom" => Some(Stream::Process),
-        _ if name.starts_with("proc.exit.") => Some(Stream::Process),
+        "loss" => Some(&[Stream::Loss]),
+        "clock" => Some(&[Stream::Clock]),
+        "metrics" => Some(&[Stream::Metrics]),
+        "blk" => Some(&[Stream::Block]),
+        "pkt" | "eth" | "ip" | "tcp" | "udp" | "icmp" | "dns" => Some(&[Stream::Packet]),
+        "log" => Some(&[Stream::Log]),
+        "journal" => Some(&[Stream::Journal]),
+        "kernel" => Some(&[Stream::Kernel]),
+        "engine" => Some(&[Stream::Engine]),
+        "signal" | "oom" => Some(&[Stream::Process]),
+        "uring" => Some(&[Stream::Uring]),
+        _ if name.starts_with("proc.exit.") => Some(&[Stream::Process]),
         _ => None,
     }
 }
@@ -225,6 +228,7 @@ fn types(stream: Stream) -> &'static [&'static str] {
             "oomkill",
         ],
         Stream::Block => &["blkqueue", "blkissue", "blkcomplete"],
+        Stream::Uring => &["uringsubmit", "uringcomplete", "uringoverflow"],
         Stream::Syscall => &[],
         other => {
             // The others are called as their streams are.
@@ -300,8 +304,8 @@ fn bounds(expression: &Expression, stream: Stream) -> (bool, bool) {
                     types.iter().any(|name| passes(name)),
                 );
             }
-            match owner(name) {
-                Some(owner) if owner != stream => (false, false),
+            match owners(name) {
+                Some(owners) if !owners.contains(&stream) => (false, false),
                 _ => (false, true),
             }
         }

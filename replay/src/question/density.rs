@@ -4,14 +4,14 @@
 use super::columns::{Columns, Side};
 use super::coverage::{answer, put_time};
 use super::ranking::container_name;
-use super::slowest::waits;
+use super::slowest::{request_waits, waits};
 use super::summary::unit;
 use super::{Coverage, Scope, since_start};
 use crate::field::block_operation;
 use crate::moment::Place;
 use crate::timeline::{Range, Timeline};
 use crate::view::{Context, View};
-use crate::{call, escape, render};
+use crate::{call, escape, render, uring};
 use serde_json::{Map, Value};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -74,7 +74,7 @@ impl Rows {
         match self {
             Self::Stream => true,
             Self::Metrics => stream == Stream::Metrics,
-            Self::Latency => matches!(stream, Stream::Syscall | Stream::Block),
+            Self::Latency => matches!(stream, Stream::Syscall | Stream::Block | Stream::Uring),
             _ => matches!(stream, Stream::Syscall | Stream::Process),
         }
     }
@@ -304,6 +304,14 @@ impl Density {
                     };
                     let operation = block_operation(block).unwrap_or("request");
                     let name = escape::line(&format!("{device} {operation}")).into_owned();
+                    self.add(column, name.as_bytes(), &name, 0, Mark::Longest(spent));
+                }
+            }
+            (Body::Uring(request), Rows::Latency) => {
+                if let (Some(spent), Some(opcode)) = (request.step.latency(), request.opcode)
+                    && !request_waits(request)
+                {
+                    let name = format!("io_uring {}", uring::operation(opcode));
                     self.add(column, name.as_bytes(), &name, 0, Mark::Longest(spent));
                 }
             }

@@ -15,14 +15,14 @@ use super::{KEYS_MAX, kept};
 use crate::field::{block_operation, command_line};
 use crate::packet::Transport;
 use crate::view::View;
-use crate::{call, escape, journal, signal};
+use crate::{call, escape, journal, signal, uring};
 use group::PIDS_MAX;
-use normal::noise;
+use normal::{noise, request_noise};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use stillframe_format::abi;
-use stillframe_format::event::{ArgKind, Block, BlockAction, Body, ProcessChange, Syscall};
+use stillframe_format::event::{ArgKind, Block, BlockAction, Body, ProcessChange, Syscall, Uring};
 
 /// The most processes whose command line is remembered for the day they fail.
 const COMMANDS_MAX: usize = 1 << 16;
@@ -49,12 +49,14 @@ pub enum Kind {
     Journal,
     /// A connection was reset.
     Reset,
+    /// A request of io_uring failed.
+    Uring,
     /// A call failed.
     Call,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::OutOfMemory,
         Self::Engine,
         Self::Signal,
@@ -63,6 +65,7 @@ impl Kind {
         Self::Kernel,
         Self::Journal,
         Self::Reset,
+        Self::Uring,
         Self::Call,
     ];
 
@@ -78,6 +81,7 @@ impl Kind {
             Self::Kernel => "kernel",
             Self::Journal => "journal",
             Self::Reset => "reset",
+            Self::Uring => "uring",
             Self::Call => "call",
         }
     }
@@ -92,6 +96,7 @@ impl Kind {
             Self::Kernel => "Kernel messages of severity error and worse",
             Self::Journal => "Journal entries of priority error and worse",
             Self::Reset => "Connections refused or reset by RST",
+            Self::Uring => "Requests of io_uring that failed",
             Self::Call => "Failed calls",
         }
     }
@@ -229,6 +234,7 @@ impl Failures {
             Body::Journal(entry) => self.journal(view, &entry.export),
             Body::Engine(_) => self.engine(view),
             Body::Packet(_) => self.reset(view),
+            Body::Uring(request) => self.request(view, request),
             _ => {}
         }
     }
@@ -248,6 +254,25 @@ impl Failures {
             call::errno_name(errno),
             target,
             pid,
+            noise,
+        );
+    }
+
+    fn request(&mut self, view: &View<'_>, request: &Uring) {
+        let Some(errno) = request.errno() else { return };
+        let what = request
+            .opcode
+            .map_or_else(|| "request".into(), uring::operation)
+            .into_owned();
+        let noise = request_noise(&what, errno);
+        self.add(
+            view,
+            Kind::Uring,
+            escape::bytes(&request.task.comm).into_owned(),
+            what,
+            call::errno_name(errno),
+            String::new(),
+            Some(request.task.pid).filter(|pid| *pid != 0),
             noise,
         );
     }

@@ -1,4 +1,4 @@
-//! What took longest: calls, block requests, and calls that had not returned at the end.
+//! What took longest: calls, block requests, requests of io_uring, and calls that had not returned at the end.
 //!
 //! Calls that wait by design (`epoll_wait`, `futex`, `wait4`, `nanosleep`) are the longest of every recording, so they
 //! have a list of their own: neither hides the other. So have block requests: whether a slow `write` waited for its
@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::{Read, Seek};
-use stillframe_format::BootTime;
-use stillframe_format::event::{BlockAction, Body, Event, OpenCall, Return, Syscall};
+use stillframe_format::event::{BlockAction, Body, Event, OpenCall, Return, Syscall, Uring};
+use stillframe_format::{BootTime, abi};
 
 use crate::timeline::Timeline;
 
@@ -59,7 +59,9 @@ pub enum Class {
     Work,
     /// A block request, from its issue to the device to its completion.
     Block,
-    /// A call that waits by design, or reads a pipe.
+    /// A request of io_uring that was to do something, from its submission to its completion.
+    Uring,
+    /// A call that waits by design, or reads a pipe; a request of io_uring that waits.
     Wait,
     /// A call that had not returned when the recording ended: its age.
     Open,
@@ -67,7 +69,7 @@ pub enum Class {
 
 impl Class {
     /// All, in the order of the answer.
-    pub(super) const ALL: [Self; 4] = [Self::Work, Self::Block, Self::Wait, Self::Open];
+    pub(super) const ALL: [Self; 5] = [Self::Work, Self::Block, Self::Uring, Self::Wait, Self::Open];
 
     /// Its name in JSON.
     #[must_use]
@@ -75,6 +77,7 @@ impl Class {
         match self {
             Self::Work => "work",
             Self::Block => "block",
+            Self::Uring => "uring",
             Self::Wait => "wait",
             Self::Open => "open",
         }
@@ -94,10 +97,31 @@ pub(super) fn waits(call: &Syscall) -> bool {
             }))
 }
 
+/// The same of a request of io_uring. What it is asked to receive it waits for: programs ask long before there is any.
+pub(super) fn request_waits(request: &Uring) -> bool {
+    matches!(
+        request.opcode.and_then(abi::uring::name),
+        Some(
+            "ACCEPT"
+                | "EPOLL_WAIT"
+                | "FUTEX_WAIT"
+                | "FUTEX_WAITV"
+                | "LINK_TIMEOUT"
+                | "POLL_ADD"
+                | "READ_MULTISHOT"
+                | "RECV"
+                | "RECVMSG"
+                | "RECV_ZC"
+                | "TIMEOUT"
+                | "WAITID"
+        )
+    )
+}
+
 /// One of the longest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spent {
-    /// Nanoseconds from entry to return, from issue to completion, or the age.
+    /// Nanoseconds from entry to return, from issue or submission to completion, or the age.
     pub time: u64,
     /// Its event; 0 for a call that had not returned.
     pub num: u64,
@@ -115,6 +139,7 @@ pub struct Slowest {
     number: usize,
     work: Longest,
     block: Longest,
+    uring: Longest,
     wait: Longest,
     open: Longest,
     /// Calls that had not returned, all of them.
@@ -185,6 +210,7 @@ impl Slowest {
             number,
             work: Longest::default(),
             block: Longest::default(),
+            uring: Longest::default(),
             wait: Longest::default(),
             open: Longest::default(),
             open_calls: 0,
@@ -208,6 +234,11 @@ impl Slowest {
             },
             Body::Block(block) if block.action == BlockAction::Complete => match block.latency {
                 Some(spent) => (spent, &mut self.block),
+                None => return,
+            },
+            Body::Uring(request) => match request.step.latency() {
+                Some(spent) if request_waits(request) => (spent, &mut self.wait),
+                Some(spent) => (spent, &mut self.uring),
                 None => return,
             },
             _ => return,
@@ -269,6 +300,7 @@ impl Slowest {
         match class {
             Class::Work => self.work.sorted(),
             Class::Block => self.block.sorted(),
+            Class::Uring => self.uring.sorted(),
             Class::Wait => self.wait.sorted(),
             Class::Open => self.open.sorted(),
         }
@@ -277,7 +309,9 @@ impl Slowest {
     /// Whether there is nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.work.0.is_empty() && self.block.0.is_empty() && self.wait.0.is_empty() && self.open.0.is_empty()
+        [&self.work, &self.block, &self.uring, &self.wait, &self.open]
+            .iter()
+            .all(|list| list.0.is_empty())
     }
 
     /// One list in columns, lines ended.
@@ -318,6 +352,10 @@ impl Slowest {
             (
                 Class::Block,
                 "Slowest block requests, from issue to completion".to_owned(),
+            ),
+            (
+                Class::Uring,
+                "Slowest requests of io_uring, from submission to completion".to_owned(),
             ),
             (
                 Class::Wait,
@@ -426,6 +464,7 @@ fn seen(open: &OpenCall, age: u64) -> Syscall {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stillframe_format::event::UringStep;
 
     fn spent(time: u64, num: u64) -> Spent {
         Spent {
@@ -465,5 +504,13 @@ mod tests {
         assert!(!waits(&read));
         let futex = Syscall { number: 202, ..read };
         assert!(waits(&futex));
+        let mut request = crate::fixture::request(UringStep::Complete {
+            result: 0,
+            flags: 0,
+            latency: Some(1),
+        });
+        assert!(!request_waits(&request));
+        request.opcode = abi::uring::opcode("POLL_ADD");
+        assert!(request_waits(&request));
     }
 }

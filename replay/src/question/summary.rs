@@ -297,6 +297,7 @@ impl Summary {
         for (class, title) in [
             (Class::Work, "longest call that was no wait"),
             (Class::Block, "longest block request"),
+            (Class::Uring, "longest request of io_uring"),
         ] {
             if let Some(longest) = self.slowest.headline(class) {
                 found.push(format!("{title}: {longest}"));
@@ -363,6 +364,10 @@ impl Summary {
         for (class, title) in [
             (Class::Work, "Calls"),
             (Class::Block, "Block requests, from issue to completion"),
+            (
+                Class::Uring,
+                "Requests of io_uring, from submission to completion",
+            ),
             (Class::Wait, "Waits (calls that wait by design)"),
             (Class::Open, "Not returned at the end, with their age"),
         ] {

@@ -3,7 +3,7 @@
 use crate::field::{block_action, block_operation, command_line, log_stream, without_line_end};
 use crate::value::{duration, size};
 use crate::view::{Context, View};
-use crate::{call, escape, journal, packet, signal};
+use crate::{call, escape, journal, packet, signal, uring};
 use std::fmt::Write as _;
 use stillframe_format::event::{Block, Body, Loss, Process, ProcessChange, Task};
 use stillframe_format::{BootTime, Captured, abi};
@@ -72,6 +72,7 @@ pub fn summary(view: &View<'_>) -> String {
         Body::Process(process) => process_text(process),
         Body::Packet(seen) => packet::summary(seen, view.headers()),
         Body::Block(block) => block_text(block, view.context),
+        Body::Uring(request) => uring::text(request),
         Body::Journal(entry) => {
             let field = |name| journal::field(&entry.export, name);
             let who = field("_SYSTEMD_UNIT")
@@ -240,7 +241,7 @@ mod tests {
     #[test]
     fn one_line_of_each_kind() {
         let context = fixture::context();
-        let lines: Vec<String> = fixture::events()
+        let lines: Vec<String> = fixture::all_events()
             .iter()
             .map(|event| line(&View::new(event, &context)))
             .collect();
@@ -251,7 +252,7 @@ mod tests {
     #[test]
     fn one_object_of_each_kind() {
         let context = fixture::context();
-        let lines: Vec<String> = fixture::events()
+        let lines: Vec<String> = fixture::all_events()
             .iter()
             .map(|event| crate::render::json_line(&View::new(event, &context)))
             .collect();

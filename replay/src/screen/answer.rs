@@ -186,6 +186,7 @@ pub(super) fn row(event: Event, context: &Context) -> Row {
         Body::Loss(_) | Body::Clock(_) => RowKind::Hole,
         Body::Syscall(call) if call.ret.errno().is_some() => RowKind::Failed,
         Body::Block(block) if block.error != 0 => RowKind::Failed,
+        Body::Uring(request) if request.errno().is_some() => RowKind::Failed,
         Body::Process(process) => match &process.change {
             ProcessChange::Signal(sent) if sent.fatal => RowKind::Failed,
             ProcessChange::OomKill(_) => RowKind::Failed,

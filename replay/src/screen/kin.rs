@@ -46,6 +46,11 @@ fn thing(view: &View<'_>) -> Option<String> {
             get("blk.dev")?,
             get("blk.sector")?
         )),
+        Body::Uring(_) => Some(format!(
+            "uring.ring={} and uring.user_data={}",
+            get("uring.ring")?,
+            get("uring.user_data")?
+        )),
         Body::Log(_) => Some(format!(
             "evt.stream=log and container.id={}",
             quoted(&get("container.id")?)

@@ -20,7 +20,7 @@ const BUCKETS: usize = 1024;
 /// What is counted apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Series {
-    /// System calls.
+    /// System calls, and what io_uring is asked in their place.
     Calls,
     /// Changes of processes.
     Processes,
@@ -30,7 +30,7 @@ pub enum Series {
     Block,
     /// Journal, kernel, engine and container logs.
     Logs,
-    /// Events that say that something failed: calls, block requests.
+    /// Events that say that something failed: calls, requests of block devices and io_uring.
     Failed,
 }
 
@@ -60,7 +60,7 @@ impl Series {
 
     fn of(stream: Stream) -> Option<Self> {
         match stream {
-            Stream::Syscall => Some(Self::Calls),
+            Stream::Syscall | Stream::Uring => Some(Self::Calls),
             Stream::Process => Some(Self::Processes),
             Stream::Packet => Some(Self::Packets),
             Stream::Block => Some(Self::Block),
@@ -321,6 +321,11 @@ fn look(bytes: &SliceBytes, failed: &Filter, context: &Context) -> Result<Counte
     }
     for stored in part.stored(Stream::Block)? {
         if matches!(&stored.body, Body::Block(block) if block.error != 0) {
+            failures.push(stored.time.0);
+        }
+    }
+    for stored in part.stored(Stream::Uring)? {
+        if matches!(&stored.body, Body::Uring(request) if request.errno().is_some()) {
             failures.push(stored.time.0);
         }
     }

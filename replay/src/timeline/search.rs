@@ -325,7 +325,7 @@ fn size_of_event(event: &Event) -> usize {
         Body::Log(line) => line.bytes.len(),
         Body::Metrics(metrics) => metrics.values.len() * 64,
         Body::Process(_) => 256,
-        Body::Clock(_) | Body::Loss(_) | Body::Block(_) => 64,
+        Body::Clock(_) | Body::Loss(_) | Body::Block(_) | Body::Uring(_) => 64,
     };
     size_of::<Event>().saturating_add(behind)
 }

@@ -1,6 +1,7 @@
 //! Records of the ring to rows and events: a pure function of bytes.
 
 mod signal;
+mod uring;
 
 use super::wire;
 use crate::secrets::{self, Place};
@@ -25,8 +26,10 @@ pub(crate) struct Malformed {
 pub(crate) enum Decoded {
     /// A row was added to the batch.
     Call,
-    /// An event was added.
+    /// An event of a process was added.
     Event,
+    /// An event of io_uring was added.
+    Request,
     /// The walk over tasks must be made again.
     Rescan,
     /// It is of a time after the end.
@@ -141,13 +144,20 @@ impl Decoder {
             wire::TYPE_SYSCALL => self.call(header, data, time).map_err(malformed),
             wire::TYPE_RESCAN => Ok(Decoded::Rescan),
             _ => {
-                let process = self.process(kind, header, data).map_err(malformed)?;
+                let (decoded, body) = if uring::is(kind) {
+                    let task = self.task(&task_key(header));
+                    let request = uring::request(kind, header, task).map_err(malformed)?;
+                    (Decoded::Request, Body::Uring(request))
+                } else {
+                    let process = self.process(kind, header, data).map_err(malformed)?;
+                    (Decoded::Event, Body::Process(process))
+                };
                 self.events.push(Draft {
                     time: BootTime(time),
                     cpu: u16::from_ne_bytes(take(header, wire::CPU)),
-                    body: Body::Process(process),
+                    body,
                 });
-                Ok(Decoded::Event)
+                Ok(decoded)
             }
         }
     }
@@ -546,7 +556,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_make_it_panic_or_point_outside_its_arena(
-            kind in 0_u8..10,
+            kind in 0_u8..13,
             abi in 0_u8..4,
             count in 0_u8..5,
             len in 0_u32..200,
@@ -561,7 +571,8 @@ mod tests {
             let decoded = decoder.push(&record.0);
             let (batch, events) = decoder.take();
             proptest::prop_assert_eq!(batch.rows.len(), usize::from(decoded == Ok(Decoded::Call)));
-            proptest::prop_assert_eq!(events.len(), usize::from(decoded == Ok(Decoded::Event)));
+            let is_event = matches!(decoded, Ok(Decoded::Event | Decoded::Request));
+            proptest::prop_assert_eq!(events.len(), usize::from(is_event));
             for capture in &batch.captures {
                 let end = capture.start as usize + capture.len as usize;
                 proptest::prop_assert!(end <= batch.arena.len());

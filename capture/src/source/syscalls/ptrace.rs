@@ -192,7 +192,7 @@ impl PtraceSource {
             match decoder.push(record) {
                 Ok(Decoded::Call) => run.calls += 1,
                 Ok(Decoded::Event) => run.events += 1,
-                Ok(Decoded::Rescan | Decoded::TooLate) => {}
+                Ok(Decoded::Request | Decoded::Rescan | Decoded::TooLate) => {}
                 Err(error) => {
                     run.malformed += 1;
                     run.complaint.get_or_insert_with(|| error.to_string());

@@ -26,6 +26,9 @@ pub(crate) const TYPE_RESCAN: u8 = 5;
 pub(crate) const TYPE_SIGNAL_GENERATED: u8 = 6;
 pub(crate) const TYPE_SIGNAL_DELIVERED: u8 = 7;
 pub(crate) const TYPE_OOM_KILL: u8 = 8;
+pub(crate) const TYPE_URING_SUBMIT: u8 = 9;
+pub(crate) const TYPE_URING_COMPLETE: u8 = 10;
+pub(crate) const TYPE_URING_OVERFLOW: u8 = 11;
 
 /// What a thread does about a signal that is delivered to it.
 pub(crate) const ACTION_UNKNOWN: u8 = 0;
@@ -69,6 +72,7 @@ pub(crate) const RULE: usize = 32;
 
 pub(crate) const DROP_SYSCALL: u32 = 0;
 pub(crate) const DROP_PROCESS: u32 = 1;
+pub(crate) const DROP_URING: u32 = 2;
 
 /// Longest that is ever copied, in bytes, or in elements.
 pub(crate) const PATH_MAX: usize = 4096;
@@ -148,6 +152,9 @@ mod tests {
             ("SF_SIGNAL_GENERATED", u64::from(TYPE_SIGNAL_GENERATED)),
             ("SF_SIGNAL_DELIVERED", u64::from(TYPE_SIGNAL_DELIVERED)),
             ("SF_OOM_KILL", u64::from(TYPE_OOM_KILL)),
+            ("SF_URING_SUBMIT", u64::from(TYPE_URING_SUBMIT)),
+            ("SF_URING_COMPLETE", u64::from(TYPE_URING_COMPLETE)),
+            ("SF_URING_OVERFLOW", u64::from(TYPE_URING_OVERFLOW)),
             ("SF_ACTION_UNKNOWN", u64::from(ACTION_UNKNOWN)),
             ("SF_ACTION_HANDLER", u64::from(ACTION_HANDLER)),
             ("SF_ACTION_DEFAULT", u64::from(ACTION_DEFAULT)),
@@ -184,6 +191,7 @@ mod tests {
             ("SF_GROUP_PIDNS", u64::from(GROUP_PIDNS)),
             ("SF_DROP_SYSCALL", u64::from(DROP_SYSCALL)),
             ("SF_DROP_PROCESS", u64::from(DROP_PROCESS)),
+            ("SF_DROP_URING", u64::from(DROP_URING)),
         ];
         for (name, value) in expected {
             assert_eq!(constants.get(name), Some(&value), "{name}");

@@ -360,6 +360,18 @@ flags! {
         IORING_ENTER_EXT_ARG = 8, IORING_ENTER_REGISTERED_RING = 0x10
     }
 
+    /// Flags of a request of io_uring.
+    IOSQE 32 0 [] {
+        IOSQE_FIXED_FILE = 1, IOSQE_IO_DRAIN = 2, IOSQE_IO_LINK = 4, IOSQE_IO_HARDLINK = 8, IOSQE_ASYNC = 0x10,
+        IOSQE_BUFFER_SELECT = 0x20, IOSQE_CQE_SKIP_SUCCESS = 0x40
+    }
+
+    /// Flags of a completion of io_uring.
+    IORING_CQE 32 0 [] {
+        IORING_CQE_F_BUFFER = 1, IORING_CQE_F_MORE = 2, IORING_CQE_F_SOCK_NONEMPTY = 4, IORING_CQE_F_NOTIF = 8,
+        IORING_CQE_F_BUF_MORE = 0x10, IORING_CQE_F_SKIP = 0x20, IORING_CQE_F_32 = 0x8000
+    }
+
     /// `sa_flags`.
     SIGACTION 64 0 [] {
         SA_RESTORER = 0x4000000, SA_ONSTACK = 0x8000000, SA_RESTART = 0x10000000,

@@ -1,6 +1,6 @@
 //! Calls to columns.
 
-use super::super::dictionary::tasks;
+use super::super::dictionary::{descriptors, tasks};
 use super::super::{Part, segment_name, wide};
 use super::{ARGS, Returns};
 use crate::BootTime;
@@ -160,10 +160,4 @@ fn captures(batch: &SyscallBatch) -> TableBuilder {
         )
         .integers("original", &gather(&|capture| capture.original), Layout::Varint)
         .blob("bytes", &lengths, content)
-}
-
-fn descriptors(names: &[Arc<DescriptorName>]) -> TableBuilder {
-    TableBuilder::new(names.len())
-        .bytes("kind", names.iter().map(|name| name.kind.as_bytes()))
-        .bytes("name", names.iter().map(|name| name.name.as_slice()))
 }

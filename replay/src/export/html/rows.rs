@@ -53,6 +53,7 @@ impl Rows {
                 block.latency.filter(|_| block.action == BlockAction::Complete),
                 (block.error != 0).then_some(block.error),
             ),
+            Body::Uring(request) => (request.step.latency(), request.errno()),
             _ => (None, None),
         };
         let ended_badly = matches!(

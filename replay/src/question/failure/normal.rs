@@ -11,6 +11,8 @@ const EAGAIN: i32 = 11;
 const EINVAL: i32 = 22;
 const ENOTTY: i32 = 25;
 const ENOSYS: i32 = 38;
+const ETIME: i32 = 62;
+const ECANCELED: i32 = 125;
 const ETIMEDOUT: i32 = 110;
 const EINPROGRESS: i32 = 115;
 /// `ERESTARTSYS` and what follows it: the kernel restarts the call (include/linux/errno.h).
@@ -51,6 +53,19 @@ pub(super) fn noise(name: &str, errno: i32, target: &str, call: &Syscall) -> Opt
             Some("ENOSYS of newer calls (the library takes the older one)")
         }
         (errno, _) if RESTARTS.contains(&errno) => Some("calls that the kernel restarts"),
+        _ => None,
+    }
+}
+
+/// The same of a request of io_uring.
+pub(super) fn request_noise(operation: &str, errno: i32) -> Option<&'static str> {
+    match (errno, operation) {
+        (ETIME, "TIMEOUT" | "LINK_TIMEOUT") => Some("timeouts of io_uring that ran out"),
+        (ECANCELED, _) => Some("requests of io_uring that were cancelled"),
+        (ENOENT, "ASYNC_CANCEL" | "POLL_REMOVE" | "TIMEOUT_REMOVE") => {
+            Some("cancelling a request of io_uring that was done already")
+        }
+        (EAGAIN, _) => Some("EAGAIN on descriptors that do not block"),
         _ => None,
     }
 }
