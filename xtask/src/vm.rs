@@ -19,6 +19,8 @@ use std::process::Command;
 const KERNELS: &[&str] = &["linux-image-cloud-amd64", "linux-image-6.12-cloud-amd64"];
 /// Calls of each kind that the workload's dd makes.
 const CALLS: u64 = 2_000;
+/// Requests that the workload's `rings` submits, and completions that find room; those of a ring that is torn down apart.
+const RINGS: (u64, u64) = (37, 33);
 const HOUR: i64 = 3_600_000_000_000;
 const PAGE: &str = "docs/kernel-support.md";
 const BEGIN: &str = "<!-- what cargo xtask vm --write prints -->\n";
@@ -105,6 +107,7 @@ fn findings(replay: &Path, bundle: Option<&Path>, code: Option<i32>) -> Vec<Find
         finding("fork, exec and exit", asks.processes()),
         finding("signals sent and delivered", asks.signals()),
         finding("an OOM kill, its victim, what it used", asks.oom()),
+        finding("requests of io_uring and what came of them", asks.uring()),
         finding("packets of a connection on loopback", asks.packets()),
         finding("a write to the disk, with its owner", asks.block()),
         finding("the wall clock set forwards and back", asks.clock()),
@@ -229,6 +232,39 @@ impl Asks<'_> {
             Some(pages) => format!("dd, {pages} pages of anonymous memory"),
             None => "dd; this kernel does not tell what it used".to_owned(),
         })
+    }
+
+    /// `rings` says nothing here: what it does is the same on every kernel, and the end-to-end tests know what that is.
+    fn uring(&self) -> Result<String> {
+        let submitted = self.count("evt.type=uringsubmit")?;
+        ensure!(
+            submitted == RINGS.0,
+            "{submitted} were submitted, not {}",
+            RINGS.0
+        );
+        let read = "uring.user_data=0x101 and uring.op=READ";
+        self.at_least(
+            &format!("evt.type=uringsubmit and {read} and fd.name=/tmp/data"),
+            1,
+        )?;
+        self.at_least(
+            &format!("evt.type=uringcomplete and {read} and uring.result=4096 and uring.latency>0ns"),
+            1,
+        )?;
+        self.at_least(
+            "evt.type=uringcomplete and uring.op=OPENAT and uring.error=ENOENT",
+            1,
+        )?;
+        self.at_least(
+            "evt.type=uringcomplete and uring.user_data=0x301 and uring.error=EINVAL",
+            1,
+        )?;
+        self.at_least("evt.type=uringsubmit and proc.name startswith iou-sqp", 5)?;
+        self.at_least("evt.type=uringoverflow", 4)?;
+        // How those in flight end when their ring is closed differs by kernel.
+        let done = self.count("evt.type=uringcomplete and not uring.user_data in (0x701, 0x702)")?;
+        ensure!(done == RINGS.1, "{done} completed with room, not {}", RINGS.1);
+        Ok(format!("{submitted}, {done} completed with room for it"))
     }
 
     fn packets(&self) -> Result<String> {

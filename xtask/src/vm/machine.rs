@@ -108,6 +108,15 @@ impl Machine {
             fs::create_dir_all(within.parent().context("a library at the root")?)?;
             copy(&library, &within)?;
         }
+        let rings = workspace::root()?.join("tests/victims/uring/rings.c");
+        command::run(
+            Command::new("cc")
+                .args(["-O1", "-static", "-w", "-o"])
+                .arg(root.join("bin/rings"))
+                .arg(rings)
+                .arg("-lpthread"),
+            Terminal::Detached,
+        )?;
         let source = workspace::root()?.join("xtask/src/vm");
         for (name, to) in [("init.sh", "init"), ("work.sh", "work.sh")] {
             copy(&source.join(name), &root.join(to))?;

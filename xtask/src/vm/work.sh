@@ -1,8 +1,9 @@
 #!/bin/sh
-# What is recorded: a known number of calls, signals, an OOM kill, a connection, a write to the disk, a wall clock that is set, an exit code.
+# What is recorded: a known number of calls, signals, requests of io_uring, an OOM kill, a connection, a write to the disk, a wall clock that is set, an exit code.
 export PATH=/bin
 dd if=/dev/zero of=/dev/null bs=1 count=2000 2>/dev/null
 sh -c 'trap : USR1; kill -USR1 $$; true'
+rings /tmp files batch refused waiting several overflow torn sqpoll >/dev/null
 echo +memory >/sys/fs/cgroup/cgroup.subtree_control
 mkdir /sys/fs/cgroup/small
 echo 16M >/sys/fs/cgroup/small/memory.max
