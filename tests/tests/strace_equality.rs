@@ -253,7 +253,13 @@ fn a_database_and_runtimes_read_as_strace_reads_them() -> Result<()> {
     run(tool("chown", &[USER]).arg(&cluster))?;
     let as_user = ["--reuid=postgres", "--regid=postgres", "--clear-groups"];
     run(tool("setpriv", &as_user)
-        .args(["initdb", "--no-sync", "-A", "trust", "-D"])
+        .args([
+            "/usr/lib/postgresql/15/bin/initdb",
+            "--no-sync",
+            "-A",
+            "trust",
+            "-D",
+        ])
         .arg(&cluster))?;
     let script = folder.path().join("script");
     fs::write(&script, RUNTIMES)?;
