@@ -220,8 +220,9 @@ fn bytes(draft: &Draft) -> usize {
             }
             _ => 0,
         },
-        Body::Block(_) | Body::Syscall(_) | Body::Uring(_) => 128,
-        Body::Loss(_) | Body::Clock(_) => 0,
+        Body::Block(_) | Body::Syscall(_) => 128,
+        // Requests share their threads.
+        Body::Loss(_) | Body::Clock(_) | Body::Uring(_) => 0,
     };
     size_of::<Draft>() + beside
 }

@@ -82,6 +82,8 @@ pub(crate) struct Decoder {
     events: Vec<Draft>,
     tasks: HashMap<TaskKey, u32, BuildHasherDefault<Mix>>,
     last: Option<(TaskKey, u32)>,
+    /// Threads of requests of io_uring, which come in numbers as calls do.
+    requesters: HashMap<TaskKey, Arc<Task>, BuildHasherDefault<Mix>>,
     /// Full ids of the targets; a record names one by index + 1.
     targets: Vec<String>,
     /// A call of io_uring was seen: requests in its rings are no calls.
@@ -96,20 +98,21 @@ impl Decoder {
         self.targets = targets;
     }
 
-    /// How many calls wait.
+    /// How many calls and events wait.
     pub(crate) fn rows(&self) -> usize {
-        self.batch.rows.len()
+        self.batch.rows.len() + self.events.len()
     }
 
     /// Bytes that wait, about.
     pub(crate) fn weight(&self) -> usize {
-        self.batch.weight()
+        self.batch.weight() + self.events.len() * size_of::<Draft>()
     }
 
     /// Takes what waits; the next batch starts with tasks of its own.
     pub(crate) fn take(&mut self) -> (SyscallBatch, Vec<Draft>) {
         self.tasks.clear();
         self.last = None;
+        self.requesters.clear();
         let next = SyscallBatch {
             rows: Vec::with_capacity(self.batch.rows.len()),
             captures: Vec::with_capacity(self.batch.captures.len()),
@@ -145,7 +148,15 @@ impl Decoder {
             wire::TYPE_RESCAN => Ok(Decoded::Rescan),
             _ => {
                 let (decoded, body) = if uring::is(kind) {
-                    let task = self.task(&task_key(header));
+                    let key = task_key(header);
+                    let task = match self.requesters.get(&key) {
+                        Some(task) => Arc::clone(task),
+                        None => {
+                            let task = Arc::new(self.task(&key));
+                            self.requesters.insert(key, Arc::clone(&task));
+                            task
+                        }
+                    };
                     let request = uring::request(kind, header, task).map_err(malformed)?;
                     (Decoded::Request, Body::Uring(request))
                 } else {

@@ -15,7 +15,7 @@ pub(super) fn is(kind: u8) -> bool {
 }
 
 /// Decodes a request of `task`.
-pub(super) fn request(kind: u8, header: &[u8; wire::RECORD], task: Task) -> Result<Uring, &'static str> {
+pub(super) fn request(kind: u8, header: &[u8; wire::RECORD], task: Arc<Task>) -> Result<Uring, &'static str> {
     let argument = |index: usize| take_u64(header, wire::ARGS + 8 * index);
     let word = |index: usize| take_u32(header, wire::ARGS + 8 * index);
     let opcode = match take_u32(header, wire::NR).checked_sub(1) {
@@ -47,7 +47,7 @@ pub(super) fn request(kind: u8, header: &[u8; wire::RECORD], task: Task) -> Resu
         _ => return Err("its type is unknown"),
     };
     Ok(Uring {
-        task: Arc::new(task),
+        task,
         step,
         ring: argument(0),
         user_data: argument(1),
