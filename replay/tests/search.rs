@@ -128,9 +128,16 @@ fn calls(random: &mut Random, from: u64) -> SyscallBatch {
     batch
 }
 
+/// What is known before the first event: that there is a container.
+fn begun() -> State {
+    let mut state = State::default();
+    state.add_container(fixture::WEB, "web", b"");
+    state
+}
+
 fn bundle(random: &mut Random) -> Vec<u8> {
     let mut writer = Writer::begin(Vec::new(), &fixture::header(), 1).unwrap();
-    let mut state = State::default();
+    let mut state = begun();
     writer.start(Vec::new(), BootTime(BOOT)).unwrap();
     let mut from = BOOT;
     for number in 1..=2 + random.below(4) as u32 {
@@ -153,7 +160,7 @@ fn bundle(random: &mut Random) -> Vec<u8> {
         content.sort();
         let checkpoint = (random.below(3) == 0).then(|| state.encode(layout::STATE).unwrap());
         let runs = slice::runs(&content);
-        let names = state.fold(&content, &runs);
+        let names = state.fold(&content, &runs, writer.next_event());
         writer
             .slice(slice::seal(number, &content, &runs, &names, checkpoint).unwrap())
             .unwrap();
@@ -331,7 +338,7 @@ proptest! {
                     slices.get(last).or(slices.last()).map_or(0, |slice| slice.first + slice.events - 1)
                 }
             };
-            let mut expected = State::default();
+            let mut expected = begun();
             let mut after = 0;
             for event in &all {
                 let within = match place {
@@ -341,7 +348,7 @@ proptest! {
                 if !within || event.num > until {
                     break;
                 }
-                expected.apply(event.time, &event.body);
+                expected.apply(event.num, event.time, &event.body);
                 after = event.num;
             }
             let found = state::at(&mut timeline, place);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::batch::{Capture, CaptureStatus, SyscallRow};
-use crate::event::{Abi, ArgKind, Draft, Process as ProcessEvent, Task, When};
+use crate::event::{Abi, ArgKind, Draft, EngineEvent, Metrics, Process as ProcessEvent, Task, When};
 use crate::slice::{SliceContent, runs};
 use crate::snapshot::{DescriptorInfo, ProcessInfo, SocketInfo};
 use proptest::prelude::*;
@@ -84,23 +84,27 @@ impl Script {
         )
     }
 
-    fn change(&mut self, task: &Task, change: ProcessChange) -> &mut Self {
+    fn draft(&mut self, body: Body) -> &mut Self {
         self.time += 1;
         self.content.drafts.push(Draft {
             time: BootTime(self.time),
             cpu: 0,
-            body: Body::Process(ProcessEvent {
-                task: Arc::new(task.clone()),
-                change,
-            }),
+            body,
         });
         self
+    }
+
+    fn change(&mut self, task: &Task, change: ProcessChange) -> &mut Self {
+        self.draft(Body::Process(ProcessEvent {
+            task: Arc::new(task.clone()),
+            change,
+        }))
     }
 
     /// The state after it, and the name of each call's descriptor.
     fn run(&mut self, state: &mut State) -> Vec<Option<String>> {
         self.content.sort();
-        let names = state.fold(&self.content, &runs(&self.content));
+        let names = state.fold(&self.content, &runs(&self.content), 1);
         assert_eq!(names.index.len(), self.content.syscalls.rows.len());
         let name = |index: &u32| {
             let name = names.names.get((*index as usize).checked_sub(1)?)?;
@@ -438,16 +442,16 @@ fn a_hole_makes_the_state_uncertain() {
         to: BootTime(6),
         scope: String::new(),
     };
-    state.apply(BootTime(6), &Body::Loss(loss.clone()));
+    state.apply(1, BootTime(6), &Body::Loss(loss.clone()));
     assert_eq!(state.uncertain(), None);
     loss.stream = Stream::Syscall;
-    state.apply(BootTime(6), &Body::Loss(loss));
+    state.apply(1, BootTime(6), &Body::Loss(loss));
     assert_eq!(state.uncertain(), Some(BootTime(5)));
 }
 
 /// A random step of a script.
 fn step() -> impl Strategy<Value = (u32, u32, u8, i64, u64, u8)> {
-    (1u32..4, 0u32..3, 0u8..14, -10i64..6, 0u64..6, any::<u8>())
+    (1u32..4, 0u32..3, 0u8..17, -10i64..6, 0u64..6, any::<u8>())
 }
 
 proptest! {
@@ -476,6 +480,23 @@ proptest! {
                     argv: Captured::Whole(b"x\0".to_vec()),
                     old_tid: tid,
                 }),
+                13 => {
+                    let action = ["start", "die", "pause", "unpause", "stop", "destroy", "oom", "kill"][usize::from(bits % 8)];
+                    let json = format!(r#"{{"Type":"container","Action":"{action}","Actor":{{"ID":"c{arg}"}}}}"#);
+                    script.draft(Body::Engine(EngineEvent { json: json.into_bytes() }))
+                }
+                14 => script.draft(Body::Metrics(Metrics {
+                    container: format!("c{arg}"),
+                    values: vec![("cpu.usage_ns".to_owned(), u64::from(bits)), (format!("x{}", bits % 3), 7)],
+                })),
+                15 => script.draft(Body::Loss(Loss {
+                    stream: Stream::Engine,
+                    cause: "engine-gone".to_owned(),
+                    count: 0,
+                    from: BootTime(arg),
+                    to: BootTime(arg),
+                    scope: String::new(),
+                })),
                 12 => script.call(&who, "close_range", &[arg, 4, u64::from(bits & 4)], 0, &[]),
                 _ => script.call(&who, "read", &[arg, 0, 1], 1, &[]),
             };
@@ -485,7 +506,7 @@ proptest! {
         let names = script.run(&mut folded);
 
         let order = runs(&script.content);
-        let given = State::default().fold(&script.content, &order);
+        let given = State::default().fold(&script.content, &order, 1);
         let sealed = crate::slice::seal(1, &script.content, &order, &given, None).unwrap();
         let mut members: Vec<_> = sealed.alone.iter().chain(&sealed.together).cloned().collect();
         let ledger = crate::ledger::Ledger { first: 1, ..sealed.ledger };
@@ -499,7 +520,7 @@ proptest! {
         let mut applied = State::default();
         let mut read = Vec::new();
         for event in &slice.events {
-            applied.apply(event.time, &event.body);
+            applied.apply(event.num, event.time, &event.body);
             if let Body::Syscall(call) = &event.body {
                 read.push(call.descriptor.as_ref().map(|name| String::from_utf8_lossy(&name.name).into_owned()));
             }
