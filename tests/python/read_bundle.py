@@ -854,6 +854,8 @@ class Reader:
                 want(before <= (time, stream), "event %d is out of order" % number)
                 want(time < ledger["to"], "event %d is not before its slice's end" % number)
                 want(event.get("evt.late", False) == (time < ledger["from"]), "event %d: late" % number)
+                if number == ledger["first"]:
+                    want(ledger.get("earliest", time) == time, "event %d: earliest" % number)
                 before = (time, stream)
                 event[DIGEST] = struct.pack("<Q", number) + event[DIGEST]
                 in_order.append({"evt.num": number, "evt.time": rfc3339(self.realtime(time)), **event})
