@@ -92,9 +92,8 @@ int signal_generated(u64 *ctx)
 	r = signal_record(task, SF_SIGNAL_GENERATED, thread->target, signal, argument(ctx, 1));
 	if (!r)
 		return 0;
-	read_kernel(r->record.comm, sizeof(r->record.comm), task->comm);
 	code = r->record.args[0];
-	current_comm(r->comm, sizeof(r->comm));
+	copy_comm(r->comm, current_task());
 	/* Of these codes the sender runs now; others come from interrupts as well, in the middle of anybody. */
 	if (code == SI_USER || code == SI_QUEUE || code == SI_TKILL) {
 		struct thread *of_sender;
@@ -161,13 +160,12 @@ INLINE struct oom_record *oom_record(struct task_struct *victim, u32 target)
 		return 0;
 	}
 	fill(&r->record, victim, SF_OOM_KILL, target);
-	read_kernel(r->record.comm, sizeof(r->record.comm), victim->comm);
 	r->record.args[0] = (u64)(u32)task->tgid << 32 | (u32)task->pid;
 	r->record.args[1] = thread ? thread->target : 0;
 	r->record.args[2] = r->record.args[3] = r->record.args[4] = r->record.args[5] = 0;
 	r->record.ret = victim->signal->oom_score_adj;
 	small_capture(&r->name, 1, sizeof(r->comm));
-	current_comm(r->comm, sizeof(r->comm));
+	copy_comm(r->comm, current_task());
 	r->record.capture_count = 1;
 	r->record.data_len = sizeof(*r) - sizeof(r->record);
 	return r;

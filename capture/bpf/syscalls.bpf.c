@@ -178,6 +178,13 @@ INLINE struct thread *member(struct task_struct *task)
 
 /* ---- records ---- */
 
+/* Two loads: bpf_get_current_comm copies a string, clears the rest, and is a call, a tenth of what this program costs. */
+INLINE void copy_comm(u8 *to, struct task_struct *task)
+{
+	((u64 *)to)[0] = ((u64 *)task->comm)[0];
+	((u64 *)to)[1] = ((u64 *)task->comm)[1];
+}
+
 INLINE void fill(struct sf_record *record, struct task_struct *task, u8 type, u32 target)
 {
 	record->type = type;
@@ -193,7 +200,7 @@ INLINE void fill(struct sf_record *record, struct task_struct *task, u8 type, u3
 	record->target = target;
 	record->tgid = task->tgid;
 	record->tid = task->pid;
-	current_comm(record->comm, sizeof(record->comm));
+	copy_comm(record->comm, task);
 	record->data_len = 0;
 	record->sequence = 0;
 }

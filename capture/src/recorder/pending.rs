@@ -15,7 +15,7 @@ const ENOUGH: usize = 16 << 20;
 const FULL: usize = 48 << 20;
 /// The same, in calls or other events; a slice holds no more (format: 262,144 of a stream).
 const ENOUGH_EVENTS: usize = 100_000;
-const FULL_EVENTS: usize = 240_000;
+const FULL_EVENTS: usize = 160_000;
 /// What a slice takes of other streams at most, in bytes: a member must fit its frame.
 const SLICE_BYTES: usize = 32 << 20;
 /// A batch of so many calls says that more wait in the ring.
