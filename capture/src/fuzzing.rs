@@ -1,10 +1,12 @@
-//! The parsers of what the kernel and the engine hand over, for the targets in `fuzz/`: bytes go in, nothing may panic.
+//! The parsers of what the kernel and the engine hand over, for the targets in `fuzz/` (bytes go in, nothing may
+//! panic) and for the measure in `examples/recording_path.rs`.
 //!
 //! Not a part of the library's interface.
 
 use crate::source::{block, journal, kernel, logs, packets, syscalls};
 use std::sync::Arc;
 use stillframe_format::BootTime;
+use stillframe_format::batch::SyscallBatch;
 use stillframe_format::time::Anchor;
 
 /// Pieces of the input, each behind a 16-bit length, little endian.
@@ -26,6 +28,16 @@ pub fn syscalls(bytes: &[u8]) {
         let _ = decoder.push(record);
     }
     decoder.take();
+}
+
+/// The calls of records of the syscall ring; what is no record of a call is left out.
+pub fn batch<'a>(records: impl Iterator<Item = &'a [u8]>) -> SyscallBatch {
+    let mut decoder = syscalls::decode::Decoder::default();
+    decoder.set_targets(vec!["one".to_owned()]);
+    for record in records {
+        let _ = decoder.push(record);
+    }
+    decoder.take().0
 }
 
 /// Records of the block ring.

@@ -144,7 +144,7 @@ pub struct SealedSlice {
     pub alone: Vec<Member>,
     /// Small members that share the last frame, `order.cbor` first.
     pub together: Vec<Member>,
-    /// The ledger, without chain and event numbers.
+    /// The ledger, without chain and event numbers; its members are those of `alone`, then those of `together`.
     pub ledger: Ledger,
 }
 

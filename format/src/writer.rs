@@ -179,11 +179,16 @@ impl<W: Write> Writer<W> {
         ledger.first = first;
         ledger.previous = self.chain;
         let bytes = cbor::encode(layout::LEDGER, &ledger)?;
-        let chain = Sha256::of(&bytes);
-        together.push(Member::new(slice_member(ledger.slice, layout::LEDGER), bytes)?);
+        let member = Member::new(slice_member(ledger.slice, layout::LEDGER), bytes)?;
+        let record = MemberRecord::of(member.name.as_str(), &member.content);
+        let chain = record.sha256;
+        together.push(member);
 
         let offset = self.offset;
         let (frames, members) = (self.frames.len(), self.manifest.len());
+        // The ledger has them in the order in which they are written: nothing is hashed twice.
+        self.manifest.extend(ledger.members.iter().cloned());
+        self.manifest.push(record);
         let written = self.slice_frames(alone, &together);
         if let Err(error) = written {
             // What got out of it is no part of the bundle: whoever can, cuts the output at `written()` and ends it.
@@ -215,9 +220,9 @@ impl<W: Write> Writer<W> {
 
     fn slice_frames(&mut self, alone: Vec<Member>, together: &[Member]) -> Result<(), WriteError> {
         for member in alone {
-            self.frame(&[member], false)?;
+            self.compressed(&[member], false)?;
         }
-        self.frame(together, false)?;
+        self.compressed(together, false)?;
         self.out.flush()?;
         Ok(())
     }
@@ -325,7 +330,16 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
+    /// A frame whose members the manifest is to list.
     fn frame(&mut self, members: &[Member], last: bool) -> Result<(), WriteError> {
+        let records = members
+            .iter()
+            .map(|member| MemberRecord::of(member.name.as_str(), &member.content));
+        self.manifest.extend(records);
+        self.compressed(members, last)
+    }
+
+    fn compressed(&mut self, members: &[Member], last: bool) -> Result<(), WriteError> {
         let size = members.iter().map(Member::stored_len).sum::<usize>();
         if size > FRAME_MAX {
             return Err(WriteError::Limit {
@@ -337,8 +351,6 @@ impl<W: Write> Writer<W> {
         let mut content = Vec::with_capacity(size + END_OF_ARCHIVE.len());
         for member in members {
             member.append_to(&mut content)?;
-            self.manifest
-                .push(MemberRecord::of(member.name.as_str(), &member.content));
         }
         if last {
             content.extend_from_slice(&END_OF_ARCHIVE);

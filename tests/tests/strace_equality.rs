@@ -160,14 +160,7 @@ fn real_programs_read_as_strace_reads_them() -> Result<()> {
     expect_equal("real programs", &comparison)?;
     run.bundle.expect_nothing_lost()?;
     // How many calls they make differs between versions; that each ran does not.
-    let ran: BTreeSet<&str> = run
-        .theirs
-        .calls
-        .values()
-        .flatten()
-        .filter(|line| line.name == "execve" && line.value() == "0")
-        .filter_map(|line| line.args.first()?.trim_matches('"').rsplit('/').next())
-        .collect();
+    let ran = programs(&run.theirs);
     for program in [
         "bash",
         "python3",
@@ -191,6 +184,30 @@ fn real_programs_read_as_strace_reads_them() -> Result<()> {
     Ok(())
 }
 
+/// The programs that were started.
+fn programs(threads: &Threads) -> BTreeSet<&str> {
+    threads
+        .calls
+        .values()
+        .flatten()
+        .filter(|line| line.name == "execve" && line.value() == "0")
+        .filter_map(|line| line.args.first()?.trim_matches('"').rsplit('/').next())
+        .collect()
+}
+
+/// A database that drops its privileges, and two runtimes with threads of their own. `$2` is the user, `$3` the cluster.
+const RUNTIMES: &str = r#"
+cd "$1"
+PATH=/usr/lib/postgresql/15/bin:$PATH
+setpriv --reuid="$2" --regid="$2" --clear-groups postgres -D "$3" -c listen_addresses= -c unix_socket_directories="$3" > postgres.log 2>&1 & postgres=$!
+for i in 1 2 3 4 5 6 7 8 9; do test -S "$3/.s.PGSQL.5432" && break; sleep 0.5; done
+PGHOST="$3" psql -U "$2" -d postgres -X -q -c 'create table t (n int)' -c 'insert into t select generate_series(1, 1000)' -c 'checkpoint' -c 'select sum(n) from t' > sum
+kill -TERM $postgres; wait $postgres
+node -e 'const fs = require("fs"); fs.writeFileSync("node", "text"); fs.readFile("node", () => setTimeout(() => process.exit(0), 20))'
+java -Xmx64m -version > java.log 2>&1
+exit 0
+"#;
+
 #[test]
 #[ignore = "root"]
 fn every_victim_reads_as_strace_reads_it() -> Result<()> {
@@ -203,6 +220,8 @@ fn every_victim_reads_as_strace_reads_it() -> Result<()> {
         "all",
         place.to_str().context("a path")?,
     ];
+    let listed = run(&mut tool(names[0], &["list"]))?;
+    ensure!(listed.lines().count() >= 150, "fewer victims than there were");
     let run = watch(folder, &names)?;
     let list = differences()?;
     let (needed, _) = list
@@ -217,6 +236,49 @@ fn every_victim_reads_as_strace_reads_it() -> Result<()> {
     for (row, used) in known.iter().zip(&comparison.used) {
         ensure!(*used > 0, "no longer a difference: {row:?}");
     }
+    Ok(())
+}
+
+/// Programs with threads and processes of their own: a database, two runtimes.
+#[test]
+#[ignore = "root"]
+fn a_database_and_runtimes_read_as_strace_reads_them() -> Result<()> {
+    const USER: &str = "postgres";
+    let folder = tempfile::tempdir()?;
+    let place = folder.path().join("p");
+    fs::create_dir(&place)?;
+    tool("chmod", &["-R", "a+rx"]).arg(folder.path()).status()?;
+    let cluster = folder.path().join("c");
+    fs::create_dir(&cluster)?;
+    run(tool("chown", &[USER]).arg(&cluster))?;
+    let as_user = ["--reuid=postgres", "--regid=postgres", "--clear-groups"];
+    run(tool("setpriv", &as_user)
+        .args([
+            "/usr/lib/postgresql/15/bin/initdb",
+            "--no-sync",
+            "-A",
+            "trust",
+            "-D",
+        ])
+        .arg(&cluster))?;
+    let script = folder.path().join("script");
+    fs::write(&script, RUNTIMES)?;
+    let words = [
+        "sh",
+        script.to_str().context("a path")?,
+        place.to_str().context("a path")?,
+        USER,
+        cluster.to_str().context("a path")?,
+    ];
+    let run = watch(folder, &words)?;
+    let comparison = compare(&run.theirs, &run.ours, &explained(&differences()?)?);
+    expect_equal("a database and runtimes", &comparison)?;
+    run.bundle.expect_nothing_lost()?;
+    let ran = programs(&run.theirs);
+    for program in ["postgres", "node", "java"] {
+        ensure!(ran.contains(program), "{program} did not run: {ran:?}");
+    }
+    ensure!(comparison.calls > 5_000, "only {} calls", comparison.calls);
     Ok(())
 }
 

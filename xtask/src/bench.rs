@@ -2,6 +2,7 @@
 //!
 //! Times depend on the machine, ratios of one run much less: the table gives both, and only ratios are promises.
 
+pub(crate) mod instructions;
 pub(crate) mod replay;
 pub(crate) mod table;
 pub(crate) mod workloads;

@@ -118,6 +118,8 @@ enum Part {
     Capture,
     /// What recording costs the work that people have.
     Workloads,
+    /// What recording costs in user space, in instructions: needs valgrind, and no root.
+    Instructions,
     /// What reading costs.
     Replay,
 }
@@ -166,6 +168,9 @@ fn run(chore: Chore) -> Result<()> {
             }
             if wants(Part::Workloads) {
                 bench::workloads::run(rounds, write)?;
+            }
+            if wants(Part::Instructions) {
+                bench::instructions::run(write)?;
             }
             if wants(Part::Replay) {
                 bench::replay::run(size, large, rounds, write)?;

@@ -27,6 +27,12 @@ const PACKAGES: &[(&str, &str)] = &[
     ("libc6-dev", "static C programs for the images"),
     ("llvm-16", "strips the BPF object"),
     ("nginx-light", "a workload"),
+    ("nodejs", "a runtime with threads, watched by strace and capture"),
+    ("openjdk-17-jre-headless", "another"),
+    (
+        "postgresql-15",
+        "a database with processes of its own, watched likewise",
+    ),
     ("python3-cbor2", "a second CBOR decoder, not ours"),
     ("redis-server", "a workload"),
     ("redis-tools", "redis-benchmark"),

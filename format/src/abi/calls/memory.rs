@@ -21,7 +21,7 @@ calls! {
     remap_file_pages(addr: Pointer, size: Size, prot: Flags(&PROT), pgoff: Size, flags: Flags(&MAP)) -> Int;
     map_shadow_stack(addr: Pointer, size: Size, flags: Hex) -> Hex;
     pkey_mprotect(addr: Pointer, len: Size, prot: Flags(&PROT), pkey: Int) -> Int;
-    pkey_alloc(flags: Hex, access_rights: Hex) -> Int;
+    pkey_alloc(flags: Hex, access_rights: Flags(&PKEY_ACCESS)) -> Int;
     pkey_free(pkey: Int) -> Int;
     mbind(addr: Pointer, len: Size, mode: Hex, nodemask: Pointer, maxnode: Size, flags: Hex) -> Int;
     set_mempolicy(mode: Hex, nodemask: Pointer, maxnode: Size) -> Int;

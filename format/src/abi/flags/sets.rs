@@ -354,6 +354,11 @@ flags! {
         IPC_CREAT = 0x200, IPC_EXCL = 0x400, IPC_NOWAIT = 0x800
     }
 
+    /// `pkey_alloc`.
+    PKEY_ACCESS 32 0 [] {
+        PKEY_DISABLE_ACCESS = 1, PKEY_DISABLE_WRITE = 2
+    }
+
     /// `io_uring_enter`.
     URING_ENTER 32 0 [] {
         IORING_ENTER_GETEVENTS = 1, IORING_ENTER_SQ_WAKEUP = 2, IORING_ENTER_SQ_WAIT = 4,
