@@ -29,11 +29,6 @@ struct owner {
 	u32 class;
 };
 
-struct in_flight {
-	struct owner owner;
-	u64 issued;
-};
-
 struct {
 	MAP_INT(type, BPF_MAP_TYPE_RINGBUF);
 	MAP_INT(max_entries, 8 << 20);
@@ -69,7 +64,7 @@ struct {
 	MAP_INT(type, BPF_MAP_TYPE_LRU_HASH);
 	MAP_INT(max_entries, 32768);
 	MAP_TYPE(key, u64);
-	MAP_TYPE(value, struct in_flight);
+	MAP_TYPE(value, struct sf_in_flight);
 } requests SEC(".maps");
 
 struct {
@@ -384,8 +379,9 @@ int bio_queue(u64 *ctx)
 SEC("tp_btf/block_rq_issue")
 int request_issue(u64 *ctx)
 {
-	struct in_flight entry = {}, *before;
+	struct sf_in_flight entry = {}, *before;
 	struct task_owner task;
+	struct owner owner;
 	struct request *rq;
 	u32 device, bytes;
 	u64 argument, latency = SF_NO_LATENCY, started;
@@ -396,19 +392,24 @@ int request_issue(u64 *ctx)
 		return 0;
 	entry.issued = ktime_boot();
 	find_task(&task);
-	find_owner(&entry.owner, READ(rq, bio), &task);
+	find_owner(&owner, READ(rq, bio), &task);
+	entry.inode = owner.inode;
+	entry.target = owner.target;
+	entry.class = owner.class;
+	entry.device = device;
+	entry.op = READ(rq, cmd_flags) & REQ_OP_MASK;
 	/*
 	 * Issued before, and neither completed nor given back since: on Linux 6.18 it was seen that a completion runs no BPF
 	 * program at all, while perf counts it, and that the kernel counts no miss.
 	 */
 	before = map_lookup(&requests, &argument);
-	if (before && (before->owner.target || record_neighbours))
+	if (before && (before->target || record_neighbours))
 		count(SF_BLOCK_UNSEEN, 1);
 	/* A neighbour's is kept too, so that its completion is known to be a neighbour's. */
 	if (map_update(&requests, &argument, &entry, BPF_ANY))
 		count(SF_BLOCK_UNTRACKED, 1);
 	bytes = READ(rq, __data_len);
-	if (!entry.owner.target) {
+	if (!owner.target) {
 		count(SF_BLOCK_NEIGHBOUR_REQUESTS, 1);
 		count(SF_BLOCK_NEIGHBOUR_BYTES, bytes);
 		if (!record_neighbours)
@@ -420,7 +421,7 @@ int request_issue(u64 *ctx)
 		u64 now = ktime_monotonic();
 		latency = now > started ? now - started : 0;
 	}
-	record(SF_BLOCK_ISSUE, device, &entry.owner, task.target, entry.issued, sector_of(rq), bytes,
+	record(SF_BLOCK_ISSUE, device, &owner, task.target, entry.issued, sector_of(rq), bytes,
 	       READ(rq, cmd_flags), argument, latency, 0);
 	return 0;
 }
@@ -438,7 +439,7 @@ int request_requeue(u64 *ctx)
 SEC("tp_btf/block_rq_complete")
 int request_complete(u64 *ctx)
 {
-	struct in_flight *known;
+	struct sf_in_flight *known;
 	struct task_owner task;
 	struct owner owner;
 	struct request *rq;
@@ -455,7 +456,9 @@ int request_complete(u64 *ctx)
 	bytes = length;
 	known = map_lookup(&requests, &argument);
 	if (known) {
-		owner = known->owner;
+		owner.inode = known->inode;
+		owner.target = known->target;
+		owner.class = known->class;
 		latency = time > known->issued ? time - known->issued : 0;
 		/* A device may finish a request in parts. */
 		if (bytes >= READ(rq, __data_len))

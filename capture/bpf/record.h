@@ -273,6 +273,23 @@ SF_OFFSET(sf_block, tid, 80);
 SF_OFFSET(sf_block, comm, 88);
 SF_SIZE(sf_block, 104);
 
+/* A value of the block object's map `requests`: a request between issue and completion. */
+struct sf_in_flight {
+	u64 issued; /* CLOCK_BOOTTIME */
+	u64 inode;
+	u32 target; /* whose it is: index + 1, 0 for nobody's */
+	u32 class;
+	u32 device; /* major << 20 | minor */
+	u32 op;     /* REQ_OP_..., include/linux/blk_types.h */
+};
+SF_OFFSET(sf_in_flight, issued, 0);
+SF_OFFSET(sf_in_flight, inode, 8);
+SF_OFFSET(sf_in_flight, target, 16);
+SF_OFFSET(sf_in_flight, class, 20);
+SF_OFFSET(sf_in_flight, device, 24);
+SF_OFFSET(sf_in_flight, op, 28);
+SF_SIZE(sf_in_flight, 32);
+
 /* The hierarchy that the second half of a key of the block object's `groups` names: ids of version 1 hierarchies overlap. */
 #define SF_HIERARCHY_MEMORY 0
 #define SF_HIERARCHY_BLOCK 1

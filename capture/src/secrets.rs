@@ -8,6 +8,7 @@
 //! name, the length and the tag stay.
 
 use crate::engine::Secrets;
+use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
 use std::ffi::OsString;
 use std::ops::Range;
@@ -112,18 +113,14 @@ fn random() -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// HMAC-SHA-256 (RFC 2104) with a key shorter than a block.
 fn keyed_hash(key: &[u8; 32], value: &[u8]) -> [u8; 32] {
-    let padded = |pad: u8| -> [u8; 64] { std::array::from_fn(|at| key.get(at).copied().unwrap_or(0) ^ pad) };
-    let inner = Sha256::new()
-        .chain_update(padded(0x36))
-        .chain_update(value)
-        .finalize();
-    Sha256::new()
-        .chain_update(padded(0x5c))
-        .chain_update(inner)
-        .finalize()
-        .into()
+    let mut block = [0; 64];
+    for (at, byte) in block.iter_mut().zip(key) {
+        *at = *byte;
+    }
+    // A key of a whole block, which is what HMAC pads a shorter one to: of this length it can't be refused.
+    let mac = Hmac::<Sha256>::new(&block.into());
+    mac.chain_update(value).finalize().into_bytes().into()
 }
 
 /// Whether a name is one of what is secret.

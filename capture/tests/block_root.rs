@@ -308,7 +308,7 @@ impl Recording {
     /// Every issue has its completion, with the same owner, and the latencies are there.
     fn assert_pairs(&self) {
         let mut issued: HashMap<u64, &Block> = HashMap::new();
-        let mut completed = 0;
+        let (mut completed, mut replaced) = (0, 0);
         for block in &self.blocks {
             match block.action {
                 BlockAction::Queue => {
@@ -316,7 +316,7 @@ impl Recording {
                 }
                 BlockAction::Issue => {
                     assert!(block.request != 0 && block.latency.is_some(), "{block:?}");
-                    assert!(issued.insert(block.request, block).is_none(), "{block:?}");
+                    replaced += u64::from(issued.insert(block.request, block).is_some());
                 }
                 BlockAction::Complete => {
                     let issue = issued
@@ -337,7 +337,18 @@ impl Recording {
                 }
             }
         }
-        assert!(issued.is_empty(), "not completed: {issued:?}");
+        // Linux 6.18 was seen to run no program for a completion now and then: each such is counted.
+        let unseen: u64 = self
+            .losses
+            .iter()
+            .filter(|loss| loss.cause == "completion-unseen")
+            .map(|loss| loss.count)
+            .sum();
+        assert_eq!(
+            issued.len() as u64 + replaced,
+            unseen,
+            "not completed: {issued:?}"
+        );
         assert!(completed > 0, "nothing was recorded");
     }
 }

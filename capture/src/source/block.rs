@@ -15,6 +15,7 @@
 //! hands the queue to the tracepoints first, the type of the tracepoint says so.
 
 pub(crate) mod decode;
+mod in_flight;
 mod targets;
 mod wire;
 
@@ -24,8 +25,9 @@ use crate::source::tracing::{Programs, boottime, kernel_btf, refused, ring_size}
 use crate::source::{Outbox, RecorderGone, Report, Source, SourceError, Stop};
 use crate::target::Target;
 use aya::EbpfLoader;
-use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use decode::Decoder;
+use in_flight::{InFlight, devices_in_flight, finished};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stillframe_format::event::{BlockAction, BlockOwner, Loss};
@@ -53,6 +55,10 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// How often the counters of lost records are read.
 const COUNTERS: Duration = Duration::from_millis(500);
 
+/// How often requests that are left at the end are looked at, and how many at most: the size of the map.
+const UNSEEN_LOOKS: u32 = 3;
+const REQUESTS: usize = 32_768;
+
 /// What to record.
 #[derive(Clone, Debug)]
 pub struct BlockConfig {
@@ -79,6 +85,8 @@ pub struct BlockSource {
     shared: Arc<Shared>,
     ring: RingBuf<MapData>,
     counters: PerCpuArray<MapData, u64>,
+    requests: HashMap<MapData, u64, [u8; wire::IN_FLIGHT]>,
+    record_neighbours: bool,
     ring_bytes: u32,
     started: u64,
 }
@@ -104,6 +112,8 @@ impl BlockSource {
             .map_err(|error| refused(SOURCE, "map ring", &error))?;
         let counters = PerCpuArray::try_from(programs.take_map(SOURCE, "counters")?)
             .map_err(|error| refused(SOURCE, "map counters", &error))?;
+        let requests = HashMap::try_from(programs.take_map(SOURCE, "requests")?)
+            .map_err(|error| refused(SOURCE, "map requests", &error))?;
         let shared = Arc::new(Shared::new(programs));
         let targets = BlockTargets(Arc::clone(&shared));
         for target in &config.targets {
@@ -120,6 +130,8 @@ impl BlockSource {
             shared,
             ring,
             counters,
+            requests,
+            record_neighbours: config.record_neighbours,
             ring_bytes,
             started,
         })
@@ -142,6 +154,35 @@ impl BlockSource {
     fn skipped(&self) -> u64 {
         let programs = self.shared.programs();
         HOOKS.iter().map(|(name, _)| programs.skipped(name)).sum()
+    }
+
+    /// Requests that no completion was seen of, and that the kernel does not hold either: a completion ran no program.
+    ///
+    /// Asked until the answer stands: between a request's completion and its tracepoint the kernel holds it no longer.
+    fn unseen_at_the_end(&self) -> u64 {
+        let mut known: Option<Vec<InFlight>> = None;
+        for _ in 0..UNSEEN_LOOKS {
+            let asked = boottime();
+            let held = devices_in_flight();
+            let waiting: Vec<InFlight> = self
+                .requests
+                .iter()
+                .take(REQUESTS)
+                .filter_map(|entry| InFlight::decode(&entry.ok()?))
+                .filter(|request| request.issued < asked)
+                .collect();
+            let mut found = finished(waiting, &held);
+            if let Some(known) = known {
+                found.retain(|request| known.contains(request));
+            }
+            if found.is_empty() {
+                return 0;
+            }
+            known = Some(found);
+            std::thread::sleep(PAUSE);
+        }
+        let is_asked_for = |request: &&InFlight| self.record_neighbours || request.target != 0;
+        known.iter().flatten().filter(is_asked_for).count() as u64
     }
 
     /// Reads records until the ring is empty or `events` is a full batch. Returns how many were read.
@@ -172,7 +213,10 @@ impl BlockSource {
         let causes = [
             ("ring-full", self.counter(wire::COUNTER_LOST)),
             ("probe-skipped", self.skipped()),
-            ("completion-unseen", self.counter(wire::COUNTER_UNSEEN)),
+            (
+                "completion-unseen",
+                self.counter(wire::COUNTER_UNSEEN) + run.unseen_at_the_end,
+            ),
         ];
         let mut drafts = Vec::new();
         for ((cause, total), seen) in causes.into_iter().zip(&mut run.losses) {
@@ -187,7 +231,7 @@ impl BlockSource {
                         stream: Stream::Block,
                         cause: cause.to_owned(),
                         count,
-                        // Noticed when the request is issued again, which may be long after.
+                        // Noticed when the request is issued again, or at the end, which may be long after.
                         from: BootTime(if cause == "completion-unseen" {
                             self.started
                         } else {
@@ -213,6 +257,7 @@ impl BlockSource {
             if !stopping && stop.is_set() {
                 stopping = true;
                 decoder.until = Some(boottime());
+                run.unseen_at_the_end = self.unseen_at_the_end();
                 // Before the programs go, and with them what the kernel counted for them.
                 let losses = self.losses(run, decoder.until.unwrap_or(0));
                 outbox.events(losses)?;
@@ -246,6 +291,7 @@ struct Run {
     /// Issued requests by the class of their owner, page first.
     owners: [u64; 4],
     lost: u64,
+    unseen_at_the_end: u64,
     malformed: u64,
     complaint: Option<String>,
     /// Lost by each cause, as far as it was reported.

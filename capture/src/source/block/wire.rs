@@ -24,6 +24,13 @@ pub(crate) const COMM: usize = 88;
 /// A latency that is not known.
 pub(crate) const NO_LATENCY: u64 = u64::MAX;
 
+/// Length of a value of the map `requests`, and what is read of it.
+pub(crate) const IN_FLIGHT: usize = 32;
+pub(crate) const IN_FLIGHT_ISSUED: usize = 0;
+pub(crate) const IN_FLIGHT_TARGET: usize = 16;
+pub(crate) const IN_FLIGHT_DEVICE: usize = 24;
+pub(crate) const IN_FLIGHT_OP: usize = 28;
+
 pub(crate) const HIERARCHY_MEMORY: u64 = 0;
 pub(crate) const HIERARCHY_BLOCK: u64 = 1;
 pub(crate) const HIERARCHY_UNIFIED: u64 = 2;
@@ -64,7 +71,14 @@ mod tests {
             ("sf_block.tid", TID),
             ("sf_block.comm", COMM),
         ];
-        for (name, value) in expected {
+        let in_flight = [
+            ("sf_in_flight", IN_FLIGHT),
+            ("sf_in_flight.issued", IN_FLIGHT_ISSUED),
+            ("sf_in_flight.target", IN_FLIGHT_TARGET),
+            ("sf_in_flight.device", IN_FLIGHT_DEVICE),
+            ("sf_in_flight.op", IN_FLIGHT_OP),
+        ];
+        for (name, value) in expected.into_iter().chain(in_flight) {
             assert_eq!(layout.get(name), Some(&value), "{name}");
         }
         let ours = layout.keys().filter(|name| name.starts_with("sf_block")).count();
