@@ -6,7 +6,7 @@
 use crate::deadline::Pending;
 use crate::engine::{Container, Engine, Member as Reply, Secrets};
 use crate::snapshot::{self, Snapshot};
-use crate::target::{Target, resolve};
+use crate::target::{Target, TargetKind, resolve};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use stillframe_format::entry::Member;
@@ -17,6 +17,8 @@ use stillframe_format::state::{Start, State};
 const LIMIT: Duration = Duration::from_secs(6);
 /// How long the engine may take for one reply.
 const REPLY_LIMIT: Duration = Duration::from_secs(3);
+/// The engine's reply about a container.
+const INSPECTION: &str = "inspect.json";
 /// Targets that are looked at side by side.
 const SIDE_BY_SIDE: usize = 4;
 
@@ -42,7 +44,7 @@ impl Subject {
 pub struct Inventory {
     /// Members, by full name.
     pub members: Vec<Member>,
-    /// Processes, descriptors, sockets and mounts as the fold knows them.
+    /// What they tell, as the fold knows it.
     pub state: State,
     /// What is not among the members, and why.
     pub missed: Vec<NotCaptured>,
@@ -142,7 +144,25 @@ impl Request {
                 Err(error) => inventory.miss(format!("{}/engine", self.moment), error.to_string()),
             }
         }
+        self.inspections(&mut inventory);
         inventory
+    }
+
+    /// Tells the state what the engine's inspections say, in the bytes in which they are kept.
+    fn inspections(&self, inventory: &mut Inventory) {
+        for subject in &self.subjects {
+            let target = &subject.target;
+            if target.kind != TargetKind::Container {
+                continue;
+            }
+            let name = format!("{}/containers/{}/{INSPECTION}", self.moment, subject.folder());
+            let member = inventory
+                .members
+                .iter()
+                .find(|member| member.name.as_str() == name);
+            let bytes = member.map_or(&[][..], |member| &member.content);
+            inventory.state.add_container(&target.id, &target.name, bytes);
+        }
     }
 
     fn others(&self, subject: &Subject) -> Vec<(String, u32)> {

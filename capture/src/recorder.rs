@@ -86,7 +86,7 @@ impl<W: Write> Recorder<W> {
         self.pending.take(message);
     }
 
-    /// Writes the members of the start; `state` is what they tell of processes, descriptors, sockets and mounts.
+    /// Writes the members of the start; `state` is what they tell.
     ///
     /// # Errors
     /// [`WriteError`].
@@ -165,7 +165,7 @@ impl<W: Write> Recorder<W> {
             None
         };
         let runs = slice::runs(&content);
-        let names: Names = self.state.fold(&mut content, &runs);
+        let names: Names = self.state.fold(&mut content, &runs, self.writer.next_event());
         let has_checkpoint = checkpoint.is_some();
         let sealed = slice::seal(number, &content, &runs, &names, checkpoint)?;
         if let Err(error) = self.writer.slice(sealed) {

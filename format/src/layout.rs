@@ -86,6 +86,12 @@ pub const STREAM_EVENTS_MAX: usize = 1 << 18;
 pub const COLUMNS_MAX: usize = 256;
 /// The deepest nesting of a CBOR item.
 pub const CBOR_DEPTH_MAX: usize = 32;
+/// The most containers that a checkpoint holds, of which something is told and of which readings are.
+pub const CONTAINERS_MAX: usize = 1024;
+/// The most values of a reading that a checkpoint holds.
+pub const READINGS_MAX: usize = 512;
+/// The longest id, name or word of a container in a checkpoint, in bytes.
+pub const CONTAINER_TEXT_MAX: usize = 256;
 /// The longest member name, in bytes: the `name` field of a ustar header.
 pub const NAME_MAX: usize = 100;
 /// The unit of tar.

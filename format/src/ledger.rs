@@ -20,6 +20,9 @@ pub struct Ledger {
     pub from: BootTime,
     /// The slice was sealed for events before this moment.
     pub to: BootTime,
+    /// The time of its first event, late ones included; `None` where it holds none, or nobody told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earliest: Option<BootTime>,
     /// Events of each stream.
     #[serde(default)]
     pub counts: BTreeMap<String, u64>,
@@ -57,6 +60,9 @@ pub struct SliceInfo {
     pub from: BootTime,
     /// See [`Ledger::to`].
     pub to: BootTime,
+    /// See [`Ledger::earliest`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earliest: Option<BootTime>,
     /// See [`Ledger::counts`].
     #[serde(default)]
     pub counts: BTreeMap<String, u64>,
@@ -85,6 +91,7 @@ impl SliceInfo {
             events: ledger.events,
             from: ledger.from,
             to: ledger.to,
+            earliest: ledger.earliest,
             counts: ledger.counts.clone(),
             lost: ledger.lost.clone(),
             offset,

@@ -43,6 +43,13 @@ impl SliceContent {
         self.syscalls.rows.len() + self.drafts.len()
     }
 
+    /// The time of the first event of sorted content.
+    fn earliest(&self) -> Option<BootTime> {
+        let calls = self.syscalls.rows.first().map(|row| BootTime(row.time));
+        let drafts = self.drafts.first().map(|draft| draft.time);
+        calls.into_iter().chain(drafts).min()
+    }
+
     /// Puts the events into their order: by time, then stream rank, then CPU, then as they arrived.
     pub fn sort(&mut self) {
         self.syscalls.rows.sort_by_key(|row| (row.time, row.cpu));
@@ -215,6 +222,7 @@ pub fn seal(
         events: wide(content.events()),
         from: content.from,
         to: content.to,
+        earliest: content.earliest(),
         counts,
         lost,
         anchors: content.anchors.clone(),

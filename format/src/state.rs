@@ -7,26 +7,32 @@
 
 mod address;
 mod call;
+mod container;
 mod effect;
 mod fold;
 mod rights;
 mod seek;
 mod start;
 mod uring;
+mod usage;
 
+pub use container::{Container, Status};
 pub use seek::Until;
 pub use start::Start;
+pub use usage::{Increase, Usage};
 
 use crate::cbor;
 use crate::error::{ReadError, WriteError};
 use crate::event::{Body, DescriptorName, Loss, Process as ProcessEvent, ProcessChange, Stream};
+use crate::layout::{CONTAINER_TEXT_MAX, CONTAINERS_MAX};
 use crate::snapshot::MountInfo;
 use crate::{BootTime, Captured};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Processes, descriptors, sockets and mounts of everything that is captured.
+/// Processes, descriptors, sockets and mounts of everything that is captured; what became of containers, and what they
+/// used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// By process id on the host.
@@ -41,6 +47,15 @@ pub struct State {
     mounts: BTreeMap<String, Vec<MountInfo>>,
     /// Events that the state would need are missing since this moment.
     uncertain: Option<BootTime>,
+    /// By full id.
+    #[serde(default)]
+    containers: BTreeMap<String, Container>,
+    /// The latest readings, by the full id of the container.
+    #[serde(default)]
+    usage: BTreeMap<String, Usage>,
+    /// There were more containers than are kept.
+    #[serde(default)]
+    containers_left_out: bool,
 }
 
 /// A process.
@@ -162,6 +177,14 @@ impl State {
                 "its descriptors and open files contradict each other",
             ));
         }
+        let bounded = state.containers.len() <= CONTAINERS_MAX
+            && state.usage.len() <= CONTAINERS_MAX
+            && state.containers.values().all(Container::is_bounded)
+            && state.usage.values().all(Usage::is_bounded)
+            && (state.containers.keys().chain(state.usage.keys())).all(|id| id.len() <= CONTAINER_TEXT_MAX);
+        if !bounded {
+            return Err(ReadError::damaged(what, "more of containers than it may hold"));
+        }
         Ok(state)
     }
 
@@ -173,8 +196,8 @@ impl State {
         cbor::encode(what, self)
     }
 
-    /// Goes over one event.
-    pub fn apply(&mut self, time: BootTime, body: &Body) {
+    /// Goes over the event of a number.
+    pub fn apply(&mut self, num: u64, time: BootTime, body: &Body) {
         match body {
             Body::Process(event) => self.process(time, event),
             Body::Syscall(call) => self.call(&call::Returned::of_event(call)),
@@ -182,6 +205,8 @@ impl State {
             Body::Uring(request) => {
                 self.request(request);
             }
+            Body::Engine(event) => self.engine(num, time, event),
+            Body::Metrics(metrics) => self.metrics(num, time, metrics),
             _ => {}
         }
     }
@@ -244,7 +269,26 @@ impl State {
         &self.mounts
     }
 
-    /// Since when events are missing that the state would need: what it shows may have changed meanwhile.
+    /// Containers, by full id: those of the start, and all of which the engine told since.
+    #[must_use]
+    pub fn containers(&self) -> &BTreeMap<String, Container> {
+        &self.containers
+    }
+
+    /// The latest readings, by the full id of the container.
+    #[must_use]
+    pub fn usage(&self) -> &BTreeMap<String, Usage> {
+        &self.usage
+    }
+
+    /// Whether there were more containers than are kept.
+    #[must_use]
+    pub fn containers_left_out(&self) -> bool {
+        self.containers_left_out
+    }
+
+    /// Since when events are missing that processes, descriptors, sockets and mounts would need: what is shown of them may
+    /// have changed meanwhile.
     #[must_use]
     pub fn uncertain(&self) -> Option<BootTime> {
         self.uncertain
@@ -255,6 +299,9 @@ impl State {
             && self.uncertain.is_none()
         {
             self.uncertain = Some(loss.from);
+        }
+        if loss.stream == Stream::Engine {
+            self.engine_lost(loss.from);
         }
     }
 

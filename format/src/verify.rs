@@ -384,6 +384,14 @@ impl Check {
 pub(crate) fn order(slice: &Slice) -> Result<(), ReadError> {
     let bad = |num: u64, problem: &str| ReadError::damaged(format!("event {num}"), problem);
     let ledger = &slice.ledger;
+    let first = slice.events.first().map(|event| event.time);
+    if ledger.earliest.is_some() && ledger.earliest != first {
+        let what = format!("slice {}", ledger.slice);
+        return Err(ReadError::damaged(
+            what,
+            "its first event is not as early as its ledger says",
+        ));
+    }
     let mut before: Option<(BootTime, Stream)> = None;
     for event in &slice.events {
         let at = (event.time, event.body.stream());

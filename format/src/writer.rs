@@ -233,6 +233,12 @@ impl<W: Write> Writer<W> {
         self.next_slice
     }
 
+    /// The number that the next event will have.
+    #[must_use]
+    pub fn next_event(&self) -> u64 {
+        self.next_event
+    }
+
     /// Bytes written so far.
     #[must_use]
     pub fn written(&self) -> u64 {

@@ -56,6 +56,40 @@ fn a_second_handle_reads_the_same() {
 }
 
 #[test]
+fn a_first_event_that_is_not_as_early_as_its_ledger_says_is_found() {
+    let found = |earliest: Option<u64>| {
+        let mut writer = Writer::begin(Vec::new(), &header(), 3).unwrap();
+        writer.start(Vec::new(), BootTime(1_000)).unwrap();
+        let mut content = SliceContent {
+            drafts: drafts(1_000),
+            from: BootTime(1_000),
+            to: BootTime(2_000),
+            ..SliceContent::default()
+        };
+        content.sort();
+        let mut sealed = seal(1, &content, &runs(&content), &Names::default(), None).unwrap();
+        assert_eq!(sealed.ledger.earliest, Some(BootTime(1_000)));
+        sealed.ledger.earliest = earliest.map(BootTime);
+        writer.slice(sealed).unwrap();
+        let bytes = writer.finish(Vec::new(), End::default()).unwrap();
+        let findings = verify(Cursor::new(bytes), |_| None).unwrap().findings;
+        findings
+            .into_iter()
+            .map(|finding| finding.problem)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found(Some(1_000)), [""; 0]);
+    assert_eq!(found(None), [""; 0], "it need not tell");
+    for lie in [999, 1_001, u64::MAX] {
+        let problems = found(Some(lie));
+        assert!(
+            problems[0].contains("not as early as its ledger says"),
+            "{problems:?}"
+        );
+    }
+}
+
+#[test]
 fn what_was_written_is_read_in_order() {
     let bytes = bundle(3, 100);
     let (condition, events) = all_events(&bytes);

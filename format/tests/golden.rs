@@ -22,15 +22,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use stillframe_format::cut::{Cut, cut};
 use stillframe_format::digest::EventDigest;
+use stillframe_format::entry::Member;
 use stillframe_format::event::{
-    Body, ClockStep, DescriptorName, Draft, OomKill, OomPages, Process, ProcessChange, Signal, SignalStep,
-    Stream, Uring, UringStep,
+    Body, ClockStep, DescriptorName, Draft, EngineEvent, Metrics, OomKill, OomPages, Process, ProcessChange,
+    Signal, SignalStep, Stream, Uring, UringStep,
 };
 use stillframe_format::header::{End, Tool};
 use stillframe_format::reader::{Bundle, Streams};
 use stillframe_format::salvage::salvage;
 use stillframe_format::slice::{SliceContent, runs, seal};
-use stillframe_format::state::State;
+use stillframe_format::state::{State, Status};
 use stillframe_format::stream::Names;
 use stillframe_format::verify::{Trouble, verify};
 use stillframe_format::writer::Writer;
@@ -158,6 +159,7 @@ fn golden_bundles_hold_what_they_are_named_for() {
     assert_eq!(
         names,
         [
+            "containers",
             "cut",
             "cut-off",
             "dictionaries",
@@ -201,6 +203,26 @@ fn golden_bundles_hold_what_they_are_named_for() {
     let uring = opened("uring");
     assert_eq!(uring.header().format.requires, [layout::URING]);
     assert_eq!(uring.end().unwrap().counts.get("uring"), Some(&4));
+    let mut containers = opened("containers");
+    let mut folded = State::default();
+    folded.add_container("c1", "web", INSPECTION.as_bytes());
+    for index in 0..containers.slices().len() {
+        let slice = containers.slice(index).unwrap();
+        let earliest = slice.events.first().map(|event| event.time);
+        assert_eq!(containers.slices()[index].earliest, earliest);
+        let stored = State::decode("state", slice.checkpoint.as_ref().unwrap()).unwrap();
+        assert!(stored == folded, "checkpoint of slice {}", slice.ledger.slice);
+        for event in &slice.events {
+            folded.apply(event.num, event.time, &event.body);
+        }
+    }
+    let web = &folded.containers()["c1"];
+    assert_eq!(
+        (web.status, web.exit_code, web.oom),
+        (Status::Restarting, Some(137), Some(true))
+    );
+    let increase = folded.usage()["c1"].increase("cpu.usage_ns").unwrap();
+    assert_eq!((increase.by, increase.within), (200, 1_000));
     let mut late = opened("late-and-clock-steps");
     let events = late.slice(1).unwrap().events;
     assert!(events.iter().any(|event| event.late) && events.iter().any(|event| !event.late));
@@ -260,6 +282,66 @@ fn late() -> Vec<u8> {
         };
         content.sort();
         let sealed = seal(number, &content, &runs(&content), &Names::default(), None).unwrap();
+        writer.slice(sealed).unwrap();
+    }
+    writer.finish(Vec::new(), End::default()).unwrap()
+}
+
+const INSPECTION: &str = r#"{"State": {"Status": "running", "OOMKilled": false, "StartedAt": "2027-01-15T08:00:00Z"},
+    "HostConfig": {"RestartPolicy": {"Name": "always"}}}"#;
+
+/// A container that is paused, goes on, runs out of memory and is restarted by the engine, with readings of its counters;
+/// each slice holds a checkpoint.
+fn containers() -> Vec<u8> {
+    let mut header = header();
+    header.targets[0].folder = "c1".into();
+    let mut writer = Writer::begin(Vec::new(), &header, 3).unwrap();
+    let inspection = Member::new("start/containers/c1/inspect.json", INSPECTION.as_bytes().to_vec());
+    writer.start(vec![inspection.unwrap()], BootTime(1_000)).unwrap();
+    let mut state = State::default();
+    state.add_container("c1", "web", INSPECTION.as_bytes());
+    for (number, actions) in (1u32..).zip([["pause", "unpause"], ["oom", "die"]]) {
+        let base = u64::from(number) * 1_000;
+        let event = |(at, action): (u64, &str)| {
+            Draft {
+            time: BootTime(base + at),
+            cpu: 0,
+            body: Body::Engine(EngineEvent {
+                json: format!(
+                    r#"{{"Type":"container","Action":"{action}","Actor":{{"ID":"c1","Attributes":{{"exitCode":"137"}}}}}}"#
+                )
+                .into_bytes(),
+            }),
+        }
+        };
+        let reading = Draft {
+            time: BootTime(base + 500),
+            cpu: 0,
+            body: Body::Metrics(Metrics {
+                container: "c1".into(),
+                values: vec![
+                    ("cpu.usage_ns".into(), u64::from(number) * 200),
+                    ("pids.current".into(), 3),
+                ],
+            }),
+        };
+        let mut content = SliceContent {
+            drafts: (100..)
+                .step_by(600)
+                .zip(actions)
+                .map(event)
+                .chain([reading])
+                .collect(),
+            anchors: vec![anchor(base)],
+            from: BootTime(base),
+            to: BootTime(base + 1_000),
+            ..SliceContent::default()
+        };
+        content.sort();
+        let checkpoint = Some(state.encode(layout::STATE).unwrap());
+        let runs = runs(&content);
+        state.fold(&mut content, &runs, writer.next_event());
+        let sealed = seal(number, &content, &runs, &Names::default(), checkpoint).unwrap();
         writer.slice(sealed).unwrap();
     }
     writer.finish(Vec::new(), End::default()).unwrap()
@@ -426,6 +508,7 @@ fn regenerate() {
         ("salvaged", salvaged),
         ("signals", signals()),
         ("uring", uring()),
+        ("containers", containers()),
     ] {
         write(good.join(format!("{name}{SUFFIX}")), &bytes);
         write(good.join(format!("{name}.digest")), told(&bytes).as_bytes());

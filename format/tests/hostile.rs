@@ -645,8 +645,10 @@ fn an_index_that_lies_is_never_believed() {
         assert!(!found.is_empty(), "lie {number}");
     }
     // These are found only when the slice is read: then it is refused.
-    let lies: [fn(&mut Index); 4] = [
+    let lies: [fn(&mut Index); 6] = [
         |index| index.slices[1].to = BootTime(7),
+        |index| index.slices[1].earliest = Some(BootTime(u64::MAX)),
+        |index| index.slices[1].earliest = None,
         |index| index.slices[1].checkpoint = true,
         |index| *index.slices[1].counts.get_mut("syscall").unwrap() = u64::MAX,
         |index| index.anchors[1].realtime += 1,

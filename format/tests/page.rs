@@ -80,14 +80,24 @@ fn limits_are_those_of_the_code() {
         ),
         ("nesting of a CBOR item", layout::CBOR_DEPTH_MAX.to_string()),
         ("a member's name", format!("{} bytes", layout::NAME_MAX)),
+        ("containers, and usages, of a checkpoint", "1,024 each".to_owned()),
+        ("values of a usage", layout::READINGS_MAX.to_string()),
+        (
+            "id, name or word of a container in a checkpoint",
+            format!("{} bytes", layout::CONTAINER_TEXT_MAX),
+        ),
     ];
     for (what, limit) in rows {
         let row = format!("| {what} | {limit}");
         assert!(page.contains(&row), "docs/format.md lacks: {row}");
     }
     assert_eq!(
-        (layout::ROWS_MAX, layout::STREAM_EVENTS_MAX),
-        (1_048_576, 262_144)
+        (
+            layout::ROWS_MAX,
+            layout::STREAM_EVENTS_MAX,
+            layout::CONTAINERS_MAX
+        ),
+        (1_048_576, 262_144, 1_024)
     );
     let version = format!("Version {}.{},", layout::FORMAT_MAJOR, layout::FORMAT_MINOR);
     assert!(page.contains(&version), "docs/format.md is not of {version}");

@@ -21,6 +21,7 @@ use stillframe_format::header::{End, Format, Header, TargetInfo, Tool};
 use stillframe_format::reader::{Bundle, LOOKBACK};
 use stillframe_format::salvage::salvage;
 use stillframe_format::slice::{SliceContent, runs, seal};
+use stillframe_format::state::State;
 use stillframe_format::stream::{self, Names};
 use stillframe_format::time::{Anchor, Anchors};
 use stillframe_format::writer::Writer;
@@ -140,6 +141,21 @@ fn calls(noise: &mut Noise, base: u64, count: u64) -> (SyscallBatch, Vec<Arc<Des
     )
 }
 
+/// An event of the container.
+fn engine(action: &str, attributes: &str) -> Body {
+    let json = format!(
+        r#"{{"Type":"container","Action":"{action}","Actor":{{"ID":"c1","Attributes":{{{attributes}}}}}}}"#
+    );
+    Body::Engine(EngineEvent {
+        json: json.into_bytes(),
+    })
+}
+
+/// What the engine says of it at the start.
+const INSPECTION: &str = r#"{"Name": "/web", "State": {"Status": "running", "OOMKilled": false, "ExitCode": 0,
+    "StartedAt": "2026-11-24T14:02:00.5Z", "Health": {"Status": "starting"}},
+    "HostConfig": {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 0}}, "Config": {"StopSignal": "SIGQUIT"}}"#;
+
 /// Events of every other stream, each variant at least once.
 fn drafts(noise: &mut Noise, base: u64) -> Vec<Draft> {
     let who: Vec<Arc<Task>> = tasks().into_iter().map(Arc::new).collect();
@@ -161,6 +177,18 @@ fn drafts(noise: &mut Noise, base: u64) -> Vec<Draft> {
             json: b"{\"Action\":\"die\",\"x\":\"\xff\"}".to_vec(),
         }),
         Body::Engine(EngineEvent { json: Vec::new() }),
+        engine("die", r#""exitCode":"3","name":"/web""#),
+        engine(["start", "stop"][noise.below(2) as usize], ""),
+        engine(["kill", "oom", "pause"][noise.below(3) as usize], r#""signal":"3""#),
+        engine("health_status: unhealthy", ""),
+        Body::Engine(EngineEvent {
+            json: format!(
+                r#"{{"Type":"container","Action":"{}","Actor":{{"ID":"c{}","Attributes":{{"containerExitCode":"1"}}}}}}"#,
+                ["create", "died", "remove", "unpause", "update"][noise.below(5) as usize],
+                noise.below(3)
+            )
+            .into_bytes(),
+        }),
         Body::Metrics(Metrics {
             container: String::new(),
             values: Vec::new(),
@@ -332,7 +360,12 @@ fn bundle() -> Vec<u8> {
         case: [("note".to_owned(), "\u{202e}x".to_owned())].into(),
         started: BootTime(BASE),
         anchors: vec![anchor(BASE, 0)],
-        targets: vec![TargetInfo::default()],
+        targets: vec![TargetInfo {
+            id: "c1".to_owned(),
+            kind: "container".to_owned(),
+            folder: "c1".to_owned(),
+            ..TargetInfo::default()
+        }],
         plan: json!({"anything": [1, 2]}),
         preflight: Value::Null,
         host: Value::Null,
@@ -344,7 +377,10 @@ fn bundle() -> Vec<u8> {
         member("start/containers/0/sockets.json", 512),
         member("start/host/host.json", 3_000_000),
         member("start/unknown.member", 1),
+        Member::new("start/containers/c1/inspect.json", INSPECTION.as_bytes().to_vec()).unwrap(),
     ];
+    let mut state = State::default();
+    state.add_container("c1", "", INSPECTION.as_bytes());
     let earlier = drafts(&mut noise, BASE - LENGTH);
     let lookback = LOOKED_BACK.into_iter().flat_map(|stream| {
         let own: Vec<&Draft> = earlier
@@ -379,7 +415,11 @@ fn bundle() -> Vec<u8> {
             names.index = (0..calls_in).map(|_| noise.below(3) as u32).collect();
         }
         content.sort();
-        let sealed = seal(number, &content, &runs(&content), &names, None).unwrap();
+        let runs = runs(&content);
+        let checkpoint = (number > 1).then(|| state.encode("state").unwrap());
+        let sealed = seal(number, &content, &runs, &names, checkpoint).unwrap();
+        // Behind it: the requests of io_uring keep the names that were made up for them.
+        state.fold(&mut content, &runs, writer.next_event());
         writer.slice(sealed).unwrap();
     }
     let end = End {

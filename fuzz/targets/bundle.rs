@@ -40,7 +40,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             whole
                 .events
                 .iter()
-                .for_each(|event| one.apply(event.time, &event.body));
+                .for_each(|event| one.apply(event.num, event.time, &event.body));
             let mut other = State::default();
             let last = other
                 .apply_part(part, Until::End)

@@ -29,7 +29,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let context = Context::default();
     let mut state = State::default();
     for (num, stored) in (1..).zip(stored.unwrap_or_default().into_iter().take(2000)) {
-        state.apply(stored.time, &stored.body);
+        state.apply(num, stored.time, &stored.body);
         let event = Event {
             num,
             time: stored.time,

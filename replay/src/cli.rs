@@ -59,7 +59,7 @@ pub(crate) enum Command {
         after_help = "Type h at the prompt for its commands. With - as BUNDLE, the keys come from the terminal.\n\nExamples:\n  replay step web.capture.tar.zst\n  printf 'g 14:03:07\\nn 5\\ns fds\\n' | replay step web.capture.tar.zst"
     )]
     Step(Step),
-    /// Processes, descriptors, sockets or mounts at a moment
+    /// Processes, descriptors, sockets, mounts, containers or their usage at a moment
     #[command(after_help = state_help())]
     State(State),
     /// What the container, the engine and the kernel logged, from before the start on
@@ -157,7 +157,8 @@ fn state_help() -> String {
     format!(
         "{MOMENTS}\n\nExamples:\n  \
          replay state web.capture.tar.zst ps --at 14:03:07.2\n  \
-         replay state web.capture.tar.zst fds --at '#4711' --pid 1234"
+         replay state web.capture.tar.zst fds --at '#4711' --pid 1234\n  \
+         replay state web.capture.tar.zst containers --at 100%"
     )
 }
 
@@ -329,6 +330,10 @@ pub(crate) enum Part {
     Mounts,
     /// System calls in flight: entered, and not returned yet
     Calls,
+    /// What containers do: running, paused, exited, since when
+    Containers,
+    /// What containers used: the latest reading of their counters
+    Usage,
 }
 
 #[derive(Debug, Args)]

@@ -19,8 +19,8 @@ mod tree;
 
 pub use change::{Change, Changes, changes};
 pub use coverage::{Coverage, Lost};
-pub(crate) use density::place_time;
 pub use density::{Density, Glyphs, Rows, WIDTH_MAX};
+pub(crate) use density::{is_level, place_time};
 pub use failure::{Failures, Group, Kind};
 pub use naming::{NameChange, Naming};
 pub(crate) use ranking::ends;

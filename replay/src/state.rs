@@ -1,6 +1,7 @@
 //! The state at a moment: the nearest checkpoint before it, and the events since folded over it.
 
 mod calls;
+mod containers;
 mod table;
 
 pub(crate) use table::age;
@@ -37,6 +38,8 @@ pub struct Found {
     pub calls: Vec<OpenCall>,
     /// The moment; `None` when it is before everything.
     pub time: Option<BootTime>,
+    /// The engine's events were recorded: without them nobody knows what became of containers after the start.
+    pub watched: bool,
     /// Slices that could not be read on the way: what they held is missing, and the state is uncertain since.
     pub damages: Vec<Damage>,
 }
@@ -45,6 +48,24 @@ pub struct Found {
 ///
 /// Of a moment, events are meant that stand before the first one after it: one that came late counts where it stands.
 pub fn at<R: Read + Seek>(timeline: &mut Timeline<R>, place: Place) -> Found {
+    let watched = is_engine_watched(timeline.bundle());
+    Found {
+        watched,
+        ..folded(timeline, place)
+    }
+}
+
+/// Whether the events of the engine were recorded, as far as header and end record tell.
+fn is_engine_watched<R: Read + Seek>(bundle: &Bundle<R>) -> bool {
+    const SOURCE: &str = "events";
+    let planned = bundle.header().preflight.pointer("/sources/events/state");
+    let ready = planned.is_none_or(|state| state.as_str() == Some("ready"));
+    let sources = bundle.end().map_or(&[][..], |end| &end.sources);
+    let outcome = sources.iter().find(|source| source.name == SOURCE);
+    ready && outcome.is_none_or(|source| source.state == "captured")
+}
+
+fn folded<R: Read + Seek>(timeline: &mut Timeline<R>, place: Place) -> Found {
     let slices = timeline.bundle().slices();
     let last = match place {
         Place::Event(num) => slices.partition_point(|slice| slice.first <= num),
@@ -106,6 +127,7 @@ impl Found {
             after: 0,
             calls: Vec::new(),
             time: None,
+            watched: true,
             damages: Vec::new(),
         }
     }
@@ -134,7 +156,7 @@ impl Found {
 
     /// What a slice held that cannot be read is missing.
     fn damage(&mut self, damage: Damage) {
-        self.state.apply(damage.to, &hole(&damage));
+        miss(&mut self.state, &damage);
         self.damages.push(damage);
     }
 }
@@ -147,16 +169,19 @@ fn slices_before<R: Read + Seek>(timeline: &Timeline<R>, count: usize) -> u32 {
         .map_or(0, |slice| slice.number)
 }
 
-/// What a slice that cannot be read means for a state: calls and process events may be missing.
-pub(crate) fn hole(damage: &Damage) -> Body {
-    Body::Loss(Loss {
-        stream: Stream::Syscall,
-        cause: "damaged".to_owned(),
-        count: 0,
-        from: damage.from,
-        to: damage.to,
-        scope: String::new(),
-    })
+/// Goes over a slice that cannot be read: calls, and events of processes and of the engine, may be missing.
+pub(crate) fn miss(state: &mut State, damage: &Damage) {
+    for stream in [Stream::Syscall, Stream::Engine] {
+        let hole = Body::Loss(Loss {
+            stream,
+            cause: "damaged".to_owned(),
+            count: 0,
+            from: damage.from,
+            to: damage.to,
+            scope: String::new(),
+        });
+        state.apply(damage.first, damage.to, &hole);
+    }
 }
 
 /// The newest checkpoint among the first `last` slices, and the place of its slice; else the start.
@@ -235,9 +260,15 @@ pub fn start<R: Read + Seek>(bundle: &mut Bundle<R>) -> State {
             sockets: &snapshot.sockets,
             mounts: &snapshot.mounts,
         });
+        if target.kind == CONTAINER {
+            state.add_container(&target.id, &target.name, &snapshot.inspection);
+        }
     }
     state
 }
+
+/// What kind of target a container is.
+const CONTAINER: &str = "container";
 
 /// What the snapshot holds of one target.
 #[derive(Default)]
@@ -246,6 +277,8 @@ struct Snapshot {
     descriptors: Vec<DescriptorInfo>,
     sockets: Vec<SocketInfo>,
     mounts: Vec<MountInfo>,
+    /// The engine's reply.
+    inspection: Vec<u8>,
 }
 
 impl Snapshot {
@@ -258,6 +291,7 @@ impl Snapshot {
             "fds.json" => self.descriptors = list(content),
             "sockets.json" => self.sockets = list(content),
             "mounts.json" => self.mounts = list(content),
+            "inspect.json" => self.inspection = content.to_vec(),
             _ => {}
         }
     }
@@ -301,7 +335,7 @@ impl Proof {
             (Some(Err(problem)), None) => return Some(problem),
         };
         for event in &slice.events {
-            state.apply(event.time, &event.body);
+            state.apply(event.num, event.time, &event.body);
         }
         self.behind = Some((number, state));
         problem

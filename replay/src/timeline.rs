@@ -96,19 +96,20 @@ impl Range {
             }
     }
 
-    /// Whether a slice may hold an event that lies in it. Of times only the beginning tells: all events of a slice
-    /// are before its end, but late ones may be from any time before it.
-    pub(crate) fn may_hold(&self, first: u64, events: u64, end: BootTime) -> bool {
-        let last = first.saturating_add(events).saturating_sub(1);
+    /// Whether a slice may hold an event that lies in it. All events of a slice are before its end; where it begins the
+    /// time of its first event tells, since late ones may be from any time. Without that it has to be read.
+    pub(crate) fn may_hold(&self, slice: &SliceInfo) -> bool {
+        let last = slice.first.saturating_add(slice.events).saturating_sub(1);
         let begun = match self.from {
             None => true,
-            Some(Place::Time(from)) => end > from,
+            Some(Place::Time(from)) => slice.to > from,
             Some(Place::Event(from)) => last >= from,
         };
         begun
             && match self.to {
-                Some(Place::Event(to)) => first <= to,
-                _ => true,
+                None => true,
+                Some(Place::Time(to)) => slice.earliest.is_none_or(|earliest| earliest <= to),
+                Some(Place::Event(to)) => slice.first <= to,
             }
     }
 }

@@ -341,10 +341,12 @@ fn state_at_a_moment() {
     let folder = Folder::new();
     let bundle = folder.bundle("whole", &fixture::small());
     let mut text = String::new();
-    for part in ["ps", "fds", "net", "mounts"] {
+    for part in ["ps", "fds", "net", "mounts", "containers", "usage"] {
         for at in ["+0s", "#6", "100%"] {
             text.push_str(&format!("== {part} --at {at}\n"));
-            text.push_str(&replay(&["state", &bundle, part, "--at", at]).code(0).stdout);
+            // Nothing had been read of the counters at first.
+            let code = i32::from(part == "usage" && at != "100%");
+            text.push_str(&replay(&["state", &bundle, part, "--at", at]).code(code).stdout);
         }
     }
     insta::assert_snapshot!(text);
@@ -365,6 +367,16 @@ fn state_at_a_moment() {
         .stdout;
     assert_eq!(one.lines().count(), 3, "{one}");
     replay(&["state", &bundle, "fds", "--at", "#6", "--pid", "4711"]).code(1);
+    let dead = replay(&["state", &bundle, "containers", "--at", "100%", "--json"])
+        .code(0)
+        .json();
+    assert_eq!(dead["container.status"], "exited");
+    assert_eq!(dead["container.exit_code"], 137);
+    let used = replay(&["state", &bundle, "usage", "--at", "100%", "--json"])
+        .code(0)
+        .json();
+    assert_eq!(used["metrics.cpu.usage_ns"], 5_000_000);
+    assert_eq!(used["rates.cpu.usage_ns"], 0);
     let uncertain = replay(&["state", &bundle, "ps", "--at", "+500ms", "--json"])
         .code(0)
         .stdout;
@@ -544,7 +556,7 @@ fn what_is_cut_out_reads_as_it_did_in_the_whole() {
     replay(&["verify", &part]).code(0);
     // The same moment means the same place, and the state is the same.
     let at = format!("#{first}");
-    for what in ["ps", "fds", "net", "mounts"] {
+    for what in ["ps", "fds", "net", "mounts", "containers", "usage"] {
         let of = |path: &str| replay(&["state", path, what, "--at", &at, "--json"]).stdout;
         assert_eq!(of(&part), of(&bundle), "{what}");
     }

@@ -136,7 +136,7 @@ fn bundle(calls: &[Call], slices: usize) -> Vec<u8> {
         content.sort();
         let checkpoint = (slice % 2 == 1).then(|| state.encode("t").unwrap());
         let runs = slice::runs(&content);
-        let names = state.fold(&mut content, &runs);
+        let names = state.fold(&mut content, &runs, writer.next_event());
         let number = slice as u32 + 1;
         writer
             .slice(slice::seal(number, &content, &runs, &names, checkpoint).unwrap())

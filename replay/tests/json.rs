@@ -49,7 +49,7 @@ const ANSWERS: [(&[&str], &str); 20] = [
     (&["top", "--from", "+1ms", "--to", "90%"], "top"),
 ];
 
-const LINES: [(&[&str], &str); 12] = [
+const LINES: [(&[&str], &str); 14] = [
     (&["events"], "line"),
     (&["events", "-f", "evt.failed=true"], "line"),
     (&["logs"], "line"),
@@ -62,6 +62,8 @@ const LINES: [(&[&str], &str); 12] = [
     (&["state", "mounts", "--at", "50%"], "state.mounts"),
     (&["state", "calls", "--at", "50%"], "state.calls"),
     (&["state", "calls", "--at", "100%"], "state.calls"),
+    (&["state", "containers", "--at", "100%"], "state.containers"),
+    (&["state", "usage", "--at", "100%"], "state.usage"),
 ];
 
 fn with<'a>(command: &[&'a str], bundle: &'a str) -> Vec<&'a str> {

@@ -322,6 +322,41 @@ fn perfetto_gets_tracks_calls_requests_and_counters() {
             other => panic!("unknown phase {other}"),
         }
     }
+    // Each container, process, thread, device and connection has what it is known by, and what happened to it.
+    let name_of = |kind: &str, pid: &Value, tid: Option<&Value>| {
+        let found = events.iter().find(|event| {
+            event["ph"] == "M"
+                && event["name"] == kind
+                && event["pid"] == *pid
+                && tid.is_none_or(|tid| event["tid"] == *tid)
+        });
+        found.map_or_else(String::new, |event| {
+            event["args"]["name"].as_str().unwrap().to_owned()
+        })
+    };
+    let places: BTreeSet<(String, String, String)> = events
+        .iter()
+        .filter(|event| event["ph"] != "M")
+        .map(|event| {
+            (
+                event["cat"].as_str().unwrap_or_default().to_owned(),
+                name_of("process_name", &event["pid"], None),
+                name_of("thread_name", &event["pid"], Some(&event["tid"])),
+            )
+        })
+        .collect();
+    for (category, group, track) in [
+        ("syscall", "web: httpd", "httpd"),
+        ("process", "web: httpd", "httpd"),
+        ("log", "container web", "stderr"),
+        ("engine", "container web", "engine"),
+        ("metrics", "container web", ""),
+        ("block", "block device vda", "requests"),
+        ("packet", "connections", "TCP 10.0.0.9:80 - 172.17.0.2:43210"),
+    ] {
+        let place = (category.to_owned(), group.to_owned(), track.to_owned());
+        assert!(places.contains(&place), "{place:?} is not among {places:#?}");
+    }
     // Eight calls that returned and one that did not; two requests and two holes; two readings.
     assert_eq!(phases["X"], 9);
     assert_eq!((phases["b"], phases["e"]), (4, 4));

@@ -147,7 +147,7 @@ fn every_tab_of_a_small_terminal() {
     let mut bench = Bench::new(fixture::small(), SMALL);
     bench.keys("g").line("#22").keys("F");
     let mut text = String::new();
-    for digit in 1..=8 {
+    for digit in 1..=9 {
         bench.keys(&digit.to_string());
         for line in bench.screen().lines().skip(14).take(8) {
             text.push_str(line);

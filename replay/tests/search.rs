@@ -31,7 +31,7 @@ use stillframe_replay::moment::Place;
 use stillframe_replay::open;
 use stillframe_replay::question::{self, Key, Order, Ranking, Scope};
 use stillframe_replay::state;
-use stillframe_replay::timeline::{Found, Range, Search, Timeline};
+use stillframe_replay::timeline::{Cursor, Found, Range, Search, Step, Timeline};
 use stillframe_replay::view::{Context, View};
 
 struct Random(u64);
@@ -128,9 +128,16 @@ fn calls(random: &mut Random, from: u64) -> SyscallBatch {
     batch
 }
 
+/// What is known before the first event: that there is a container.
+fn begun() -> State {
+    let mut state = State::default();
+    state.add_container(fixture::WEB, "web", b"");
+    state
+}
+
 fn bundle(random: &mut Random) -> Vec<u8> {
     let mut writer = Writer::begin(Vec::new(), &fixture::header(), 1).unwrap();
-    let mut state = State::default();
+    let mut state = begun();
     writer.start(Vec::new(), BootTime(BOOT)).unwrap();
     let mut from = BOOT;
     for number in 1..=2 + random.below(4) as u32 {
@@ -153,7 +160,7 @@ fn bundle(random: &mut Random) -> Vec<u8> {
         content.sort();
         let checkpoint = (random.below(3) == 0).then(|| state.encode(layout::STATE).unwrap());
         let runs = slice::runs(&content);
-        let names = state.fold(&mut content, &runs);
+        let names = state.fold(&mut content, &runs, writer.next_event());
         writer
             .slice(slice::seal(number, &content, &runs, &names, checkpoint).unwrap())
             .unwrap();
@@ -331,7 +338,7 @@ proptest! {
                     slices.get(last).or(slices.last()).map_or(0, |slice| slice.first + slice.events - 1)
                 }
             };
-            let mut expected = State::default();
+            let mut expected = begun();
             let mut after = 0;
             for event in &all {
                 let within = match place {
@@ -341,13 +348,85 @@ proptest! {
                 if !within || event.num > until {
                     break;
                 }
-                expected.apply(event.time, &event.body);
+                expected.apply(event.num, event.time, &event.body);
                 after = event.num;
             }
             let found = state::at(&mut timeline, place);
             prop_assert_eq!(found.damages.len(), 0);
             prop_assert_eq!(found.after, after, "{:?}", place);
             prop_assert!(found.state == expected, "{:?}", place);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// One reader that goes to and fro, through everything that it keeps of slices, shows at each place what one shows that
+    /// came there from the front.
+    #[test]
+    fn slices_in_any_read_order_give_the_same_state(seed in 1..u64::MAX) {
+        let mut random = Random(seed);
+        let bytes = bundle(&mut random);
+        // From the front, event by event, without checkpoints, and without what a reader keeps.
+        let mut front = Timeline::new(Bundle::open_by_walk(Bytes::new(bytes.clone())).unwrap());
+        let all = events(&mut front);
+        let mut states = vec![begun()];
+        for event in &all {
+            let mut next = states.last().unwrap().clone();
+            next.apply(event.num, event.time, &event.body);
+            states.push(next);
+        }
+        let total = all.len() as u64;
+        let last_before = |time: BootTime, timeline: &Timeline<Bytes<Vec<u8>>>| {
+            let slices = timeline.bundle().slices();
+            let last = slices.partition_point(|slice| slice.to <= time);
+            let until = slices.get(last).or(slices.last()).map_or(0, |slice| slice.first + slice.events - 1);
+            let behind = all.iter().find(|event| event.time > time || event.num > until);
+            behind.map_or(total, |event| event.num - 1)
+        };
+        let mut cursor = Cursor::new(Timeline::new(Bundle::open(Bytes::new(bytes)).unwrap()));
+        let slices = cursor.timeline().bundle().slices().len() as u64;
+        for _ in 0..40 {
+            let num = random.below(total + 3);
+            match random.below(9) {
+                0 => { cursor.step(); }
+                1 => { cursor.step_back(); }
+                2 => { cursor.seek(Place::Event(num)); }
+                3 => { cursor.seek(Place::Time(BootTime(BOOT + random.below(5 * SLICE)))); }
+                // A slice whole, in part, and only what is around an event.
+                4 => {
+                    let slice = cursor.timeline_mut().bundle_mut().slice(random.below(slices) as usize).unwrap();
+                    prop_assert!(slice.events.iter().all(|event| all[event.num as usize - 1] == *event));
+                }
+                5 => {
+                    let bytes = cursor.timeline_mut().bundle_mut().slice_bytes(random.below(slices) as usize).unwrap();
+                    bytes.open(State::streams()).unwrap();
+                }
+                6 => {
+                    let event = cursor.timeline_mut().event(num).map(|event| event.unwrap().clone());
+                    prop_assert_eq!(event.as_ref(), num.checked_sub(1).and_then(|at| all.get(at as usize)));
+                }
+                7 => {
+                    let time = BootTime(BOOT + random.below(5 * SLICE));
+                    let found = state::at(cursor.timeline_mut(), Place::Time(time));
+                    let after = last_before(time, cursor.timeline());
+                    prop_assert!(found.state == states[after as usize], "at {:?}, after {}", time, after);
+                }
+                _ => {
+                    let range = Range { from: place(&mut random, &all), to: place(&mut random, &all) };
+                    cursor.timeline_mut().each(&range, |_| Ok::<_, Infallible>(ControlFlow::Continue(()))).unwrap();
+                }
+            }
+            let here = cursor.position().min(total);
+            let found = state::at(cursor.timeline_mut(), Place::Event(here));
+            prop_assert!(found.damages.is_empty());
+            prop_assert_eq!(found.after, here);
+            prop_assert!(found.state == states[here as usize], "after {}", here);
+            // It has moved nowhere, and stands on the same event.
+            if let Step::Event(event) = cursor.here() {
+                prop_assert_eq!(event, &all[here as usize - 1]);
+            }
         }
     }
 }

@@ -799,6 +799,175 @@ def read_stream(stream, folder, found):
     return events
 
 
+# ---- "Checkpoint": containers and usage
+
+
+CONTAINERS_MAX, READINGS_MAX, TEXT_MAX = 1024, 512, 256
+SIGNALS = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU".split()
+STATUS = {"create": "created", "start": "running", "unpause": "running", "pause": "paused"}
+STATUS.update(destroy="removed", remove="removed")
+
+
+def short(text):
+    """A word as it is kept: without the slash before a name, and not at all where it is too long."""
+    if not isinstance(text, str):
+        return None
+    text = text.removeprefix("/")
+    return text if 0 < len(text.encode()) <= TEXT_MAX else None
+
+
+def signal_number(text):
+    if not isinstance(text, str):
+        return text if is_number(text, 0xFFFFFFFF) else 0
+    if text.isdecimal():
+        return int(text)
+    name = text.removeprefix("SIG")
+    return SIGNALS.index(name) + 1 if name in SIGNALS else 0
+
+
+def code(value):
+    if isinstance(value, str):
+        return int(value) if value.lstrip("-").isdecimal() else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+class Containers:
+    def __init__(self):
+        self.containers, self.usage, self.left_out = {}, {}, False
+
+    def of(self, container):
+        if len(container.encode()) > TEXT_MAX:
+            self.left_out = True
+            return None
+        if container not in self.containers and len(self.containers) >= CONTAINERS_MAX:
+            self.left_out = True
+            removed = [(one["event"], name) for name, one in self.containers.items() if one["status"] == "removed"]
+            if not removed:
+                return None
+            del self.containers[min(removed)[1]]
+        nothing = dict.fromkeys(("name", "since", "stamp", "event", "exit_code", "oom", "health", "uncertain"))
+        nothing.update(status="unknown", restarts="unknown", stop_signal=0, stopped=False)
+        return self.containers.setdefault(container, nothing)
+
+    def start(self, target, inspection):
+        def at(*keys):
+            item = reply
+            for key in keys:
+                item = item.get(key) if isinstance(item, dict) else None
+            return item
+
+        try:
+            reply = json.loads(inspection)
+        except ValueError:
+            reply = {}
+        it = self.of(target["id"])
+        words = {"configured": "created", "initialized": "created", "dead": "exited", "stopped": "exited"}
+        status = at("State", "Status")
+        status = words.get(status, status)
+        known = ("created", "running", "paused", "restarting", "exited")
+        it["status"] = status if status in known else "unknown"
+        has_ended = status in ("exited", "restarting")
+        stamps = {"created": at("Created"), "running": at("State", "StartedAt"), "paused": None}
+        it["stamp"] = short(stamps.get(status, at("State", "FinishedAt") if has_ended else None))
+        it["exit_code"] = at("State", "ExitCode") if has_ended else None
+        it["oom"] = at("State", "OOMKilled")
+        it["health"] = short(at("State", "Health", "Status"))
+        it["name"] = short(target["name"]) if target["name"] else short(at("Name"))
+        policy, most = at("HostConfig", "RestartPolicy", "Name"), at("HostConfig", "RestartPolicy", "MaximumRetryCount")
+        policies = {"": "never", "no": "never", "always": "always", "unless-stopped": "always"}
+        it["restarts"] = "failed" if (policy, most) == ("on-failure", 0) else policies.get(policy, "unknown")
+        it["stop_signal"] = signal_number(at("Config", "StopSignal") or "")
+
+    def event(self, number, event):
+        stream = event["evt.stream"]
+        if stream == "engine":
+            self.engine(number, event["evt.boottime"], bytes.fromhex(event["text"]))
+        if stream == "metrics":
+            self.reading(number, event)
+        if stream == "loss" and event["loss.stream"] == "engine":
+            for it in self.containers.values():
+                it["uncertain"] = event["loss_from"] if it["uncertain"] is None else it["uncertain"]
+                it["oom"] = it["oom"] or None
+
+    def engine(self, number, time, content):
+        try:
+            message = json.loads(content)
+            actor = message["Actor"]
+            kind, action, container = message["Type"], message["Action"], actor["ID"]
+            action, _, detail = action.partition(":")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return
+        known = set(STATUS) | {"die", "died", "kill", "oom", "stop", "rename", "update", "health_status"}
+        if kind != "container" or not container or action not in known:
+            return
+        it = self.of(container)
+        if it is None:
+            return
+        attributes = actor.get("Attributes", {})
+        if not isinstance(attributes, dict):
+            return
+        it["name"] = short(attributes.get("name")) or it["name"]
+        status = STATUS.get(action)
+        if action == "start":
+            it.update(exit_code=None, health=None, oom=False, stopped=False)
+        elif action in ("die", "died"):
+            ended = code(attributes.get("exitCode"))
+            it["exit_code"] = code(attributes.get("containerExitCode")) if ended is None else ended
+            again = it["restarts"] == "always" or it["restarts"] == "failed" and it["exit_code"] not in (None, 0)
+            status = "restarting" if again and not it["stopped"] else "exited"
+            it["health"] = None
+        elif action == "oom":
+            it["oom"] = True
+        elif action == "kill":
+            it["stopped"] |= signal_number(attributes.get("signal")) in (9, it["stop_signal"] or 15)
+        elif action == "stop":
+            it["stopped"] = True
+            if it["uncertain"] is not None or it["status"] not in ("exited", "removed"):
+                status = "exited"
+                if it["uncertain"] is not None or it["status"] != "restarting":
+                    it["exit_code"] = None
+        elif action == "health_status":
+            it["health"] = short(detail.strip() or attributes.get("health_status"))
+        elif action == "update":
+            it["restarts"] = "unknown"
+        if status:
+            it.update(status=status, since=time, event=number, stamp=None, uncertain=None)
+
+    def reading(self, number, event):
+        container, time = event.get("container.id", ""), event["evt.boottime"]
+        before = self.usage.get(container)
+        if len(container.encode()) > TEXT_MAX or before is None and len(self.usage) >= CONTAINERS_MAX:
+            self.left_out = True
+            return
+        if before is not None and time <= before["time"]:
+            return
+        values, left_out = {}, False
+        for key, value in event.items():
+            name = key.removeprefix("metrics.")
+            if name == key or name.startswith("host."):
+                continue
+            if len(name.encode()) > TEXT_MAX or len(values) >= READINGS_MAX:
+                left_out = True
+                continue
+            values[name] = [value, before["values"].get(name, [None])[0] if before else None]
+        self.usage[container] = {"time": time, "event": number, "values": values, "left_out": left_out}
+        self.usage[container]["before"] = before["time"] if before else None
+
+    def check(self, name, content):
+        """Whether a checkpoint has what events gave."""
+        state = decode_cbor(content)
+        if "containers" not in state:
+            return
+        want(state["containers"] == self.containers, name + ": its containers are not what events give")
+        want(state["usage"] == self.usage, name + ": its usage is not what events give")
+        want(state["containers_left_out"] == self.left_out, name + ": containers left out")
+
+    def load(self, content):
+        state = decode_cbor(content)
+        self.containers, self.usage = state.get("containers", {}), state.get("usage", {})
+        self.left_out = state.get("containers_left_out", False)
+
+
 # ---- "Order", "Ledger"
 
 
@@ -811,6 +980,8 @@ class Reader:
         self.slice, self.first, self.floor = 1, 1, None
         self.counts = {}
         self.gaps, self.slices, self.total, self.recorded = [], 0, 0, None
+        # What checkpoints say of containers, as long as no event is missing.
+        self.containers, self.has_state = Containers(), False
 
     def realtime(self, time):
         anchor = self.anchors[0]
@@ -859,14 +1030,28 @@ class Reader:
             self.chain = self.recorded
         while name.startswith("slice/") and self.gaps and self.gaps[0]["slice"] == self.slice:
             gap = self.gaps.pop(0)
+            # What stood before a part is known only where the part says so.
+            if gap["cause"] != "cut" or not self.has_state:
+                self.containers = None
             want(gap["first"] == self.first, "a gap out of turn")
             self.slice, self.first, self.floor = self.slice + gap["slices"], self.first + gap["events"], gap["to"]
             self.chain = bytes.fromhex(gap["chain"])
         want(ledger["previous"] == self.chain, name + ": it follows another ledger")
         self.chain = hashlib.sha256(content).digest()
         self.anchors = sorted(self.anchors + ledger.get("anchors", []), key=lambda anchor: anchor["boottime"])
+        if name == "start/ledger.cbor":
+            self.start(dict(self.uncovered))
         if name.startswith("slice/"):
             yield from self.events(name, ledger)
+
+    def start(self, found):
+        if "start/state.cbor" in found:
+            self.has_state = True
+            return self.containers.load(found["start/state.cbor"])
+        for target in self.header["targets"]:
+            if target["kind"] == "container":
+                inspection = found.get("start/containers/%s/inspect.json" % target.get("folder", ""), b"")
+                self.containers.start(target, inspection)
 
     def events(self, name, ledger):
         folder = "slice/%06d/" % self.slice
@@ -877,6 +1062,11 @@ class Reader:
         want(self.uncovered and folder + "open.cbor" in found, name + ": no open.cbor")
         calls = decode_cbor(found[folder + "open.cbor"])
         want(isinstance(calls, list) and all(is_number(call["abi"], 2) for call in calls), "open.cbor: not calls")
+        if folder + "state.cbor" in found:
+            if self.containers:
+                self.containers.check(folder + "state.cbor", found[folder + "state.cbor"])
+            self.containers = Containers()
+            self.containers.load(found[folder + "state.cbor"])
         streams = [read_stream(stream, folder, found) for stream in STREAMS]
         counts = {stream: len(events) for stream, events in zip(STREAMS, streams) if events}
         want(counts == {stream: count for stream, count in ledger.get("counts", {}).items() if count}, name + ": counts")
@@ -896,7 +1086,11 @@ class Reader:
                 want(before <= (time, stream), "event %d is out of order" % number)
                 want(time < ledger["to"], "event %d is not before its slice's end" % number)
                 want(event.get("evt.late", False) == (time < ledger["from"]), "event %d: late" % number)
+                if number == ledger["first"]:
+                    want(ledger.get("earliest", time) == time, "event %d: earliest" % number)
                 before = (time, stream)
+                if self.containers:
+                    self.containers.event(number, event)
                 event[DIGEST] = struct.pack("<Q", number) + event[DIGEST]
                 in_order.append({"evt.num": number, "evt.time": rfc3339(self.realtime(time)), **event})
                 number += 1

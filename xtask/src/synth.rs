@@ -151,7 +151,7 @@ pub(crate) fn bundle<W: Write>(out: W, size: u64, rate: Option<u64>, seed: u64) 
         since_checkpoint += 1;
         events_since += content.events() as u64;
         let runs = slice::runs(&content);
-        let names = state.fold(&mut content, &runs);
+        let names = state.fold(&mut content, &runs, writer.next_event());
         let sealed = slice::seal(number, &content, &runs, &names, checkpoint)?;
         written += sealed
             .alone
@@ -266,7 +266,7 @@ mod tests {
                     named += u32::from(call.descriptor.is_some());
                 }
                 if let Some(state) = &mut state {
-                    state.apply(event.time, &event.body);
+                    state.apply(event.num, event.time, &event.body);
                 }
             }
             open += slice.open.len();

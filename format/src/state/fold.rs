@@ -52,14 +52,14 @@ impl Given {
 
 impl State {
     /// Goes over the sorted content of a slice in the order of `runs`, and names the descriptors of its calls, and, in
-    /// the content itself, those of its requests of io_uring.
+    /// the content itself, those of its requests of io_uring. `first` is the number of its first event.
     ///
     /// It gives what [`State::apply`] over the slice's events gives; it is only faster where calls change nothing.
-    pub fn fold(&mut self, content: &mut SliceContent, runs: &[Run]) -> Names {
+    pub fn fold(&mut self, content: &mut SliceContent, runs: &[Run], first: u64) -> Names {
         let mut others: Vec<Vec<&mut Draft>> = Stream::ALL.iter().map(|_| Vec::new()).collect();
         for draft in &mut content.drafts {
             let stream = draft.body.stream();
-            if matches!(stream, Stream::Loss | Stream::Process | Stream::Uring)
+            if State::streams().has(stream)
                 && let Some(drafts) = others.get_mut(usize::from(stream as u8))
             {
                 drafts.push(draft);
@@ -67,31 +67,23 @@ impl State {
         }
         let mut others: Vec<_> = others.into_iter().map(Vec::into_iter).collect();
         let mut calls = Calls::new(&content.syscalls);
+        let mut before = first;
         for run in runs {
-            match run.stream {
-                Stream::Syscall => {
-                    for _ in 0..run.count {
-                        calls.next(self);
-                    }
+            let nums = before..before.saturating_add(run.count);
+            before = nums.end;
+            if run.stream == Stream::Syscall {
+                nums.for_each(|_| calls.next(self));
+                continue;
+            }
+            let drafts = others.get_mut(usize::from(run.stream as u8));
+            for (num, draft) in nums.zip(drafts.into_iter().flatten()) {
+                if let Body::Uring(request) = &mut draft.body {
+                    request.descriptor = self.about_request(request).cloned();
                 }
-                Stream::Loss | Stream::Process | Stream::Uring => {
-                    for _ in 0..run.count {
-                        let draft = others
-                            .get_mut(usize::from(run.stream as u8))
-                            .and_then(Iterator::next);
-                        let Some(draft) = draft else { continue };
-                        if let Body::Uring(request) = &mut draft.body {
-                            request.descriptor = self.about_request(request).cloned();
-                            calls.generation += u64::from(self.request(request));
-                            continue;
-                        }
-                        self.apply(draft.time, &draft.body);
-                        if matches!(draft.body, Body::Process(_)) {
-                            calls.generation += 1;
-                        }
-                    }
+                self.apply(num, draft.time, &draft.body);
+                if matches!(draft.body, Body::Process(_) | Body::Uring(_)) {
+                    calls.generation += 1;
                 }
-                _ => {}
             }
         }
         calls.given.names

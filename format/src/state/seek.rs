@@ -10,6 +10,16 @@ use crate::reader::{SlicePart, Streams};
 use crate::stream::{Stored, SyscallColumns};
 use std::collections::HashMap;
 
+/// What the state is made of.
+const STREAMS: [Stream; 6] = [
+    Stream::Loss,
+    Stream::Process,
+    Stream::Syscall,
+    Stream::Engine,
+    Stream::Metrics,
+    Stream::Uring,
+];
+
 /// How far to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
@@ -35,9 +45,7 @@ impl State {
     /// The streams that the state is made of.
     #[must_use]
     pub fn streams() -> Streams {
-        [Stream::Loss, Stream::Process, Stream::Syscall, Stream::Uring]
-            .into_iter()
-            .collect()
+        STREAMS.into_iter().collect()
     }
 
     /// Goes over a slice, event by event, up to the first one that is behind `until`. Gives the number of the last event
@@ -67,8 +75,10 @@ impl State {
         until: Until,
     ) -> Result<u64, ReadError> {
         let mut others: HashMap<Stream, std::vec::IntoIter<Stored>> = HashMap::new();
-        for stream in [Stream::Loss, Stream::Process, Stream::Uring] {
-            others.insert(stream, part.stored(stream)?.into_iter());
+        for stream in STREAMS {
+            if stream != Stream::Syscall {
+                others.insert(stream, part.stored(stream)?.into_iter());
+            }
         }
         let mut times: HashMap<Stream, std::vec::IntoIter<u64>> = HashMap::new();
         for stream in Stream::ALL {
@@ -89,7 +99,7 @@ impl State {
                         num = num.saturating_add(1);
                     }
                 }
-                stream @ (Stream::Loss | Stream::Process | Stream::Uring) => {
+                stream if others.contains_key(&stream) => {
                     if let Some(stored) = others.get_mut(&stream) {
                         for stored in stored
                             .by_ref()
@@ -98,7 +108,7 @@ impl State {
                             if until.is_before(num.saturating_add(1), || stored.time) {
                                 return Ok(num);
                             }
-                            self.apply(stored.time, &stored.body);
+                            self.apply(num.saturating_add(1), stored.time, &stored.body);
                             if matches!(stored.body, Body::Process(_) | Body::Uring(_)) {
                                 walk.generation += 1;
                             }

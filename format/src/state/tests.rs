@@ -1,6 +1,8 @@
 use super::*;
 use crate::batch::{Capture, CaptureStatus, SyscallRow};
-use crate::event::{Abi, ArgKind, Draft, Process as ProcessEvent, Task, Uring, UringStep, When};
+use crate::event::{
+    Abi, ArgKind, Draft, EngineEvent, Metrics, Process as ProcessEvent, Task, Uring, UringStep, When,
+};
 use crate::slice::{SliceContent, runs};
 use crate::snapshot::{DescriptorInfo, ProcessInfo, SocketInfo};
 use proptest::prelude::*;
@@ -85,41 +87,39 @@ impl Script {
     }
 
     fn request(&mut self, task: &Task, opcode: u8, step: UringStep) -> &mut Self {
+        self.draft(Body::Uring(Uring {
+            task: Arc::new(task.clone()),
+            step,
+            ring: 1,
+            user_data: 0,
+            opcode: Some(opcode),
+            descriptor: None,
+            cpu: 0,
+        }))
+    }
+
+    fn draft(&mut self, body: Body) -> &mut Self {
         self.time += 1;
         self.content.drafts.push(Draft {
             time: BootTime(self.time),
             cpu: 0,
-            body: Body::Uring(Uring {
-                task: Arc::new(task.clone()),
-                step,
-                ring: 1,
-                user_data: 0,
-                opcode: Some(opcode),
-                descriptor: None,
-                cpu: 0,
-            }),
+            body,
         });
         self
     }
 
     fn change(&mut self, task: &Task, change: ProcessChange) -> &mut Self {
-        self.time += 1;
-        self.content.drafts.push(Draft {
-            time: BootTime(self.time),
-            cpu: 0,
-            body: Body::Process(ProcessEvent {
-                task: Arc::new(task.clone()),
-                change,
-            }),
-        });
-        self
+        self.draft(Body::Process(ProcessEvent {
+            task: Arc::new(task.clone()),
+            change,
+        }))
     }
 
     /// The state after it, and the name of each call's descriptor.
     fn run(&mut self, state: &mut State) -> Vec<Option<String>> {
         self.content.sort();
         let order = runs(&self.content);
-        let names = state.fold(&mut self.content, &order);
+        let names = state.fold(&mut self.content, &order, 1);
         assert_eq!(names.index.len(), self.content.syscalls.rows.len());
         let name = |index: &u32| {
             let name = names.names.get((*index as usize).checked_sub(1)?)?;
@@ -457,16 +457,16 @@ fn a_hole_makes_the_state_uncertain() {
         to: BootTime(6),
         scope: String::new(),
     };
-    state.apply(BootTime(6), &Body::Loss(loss.clone()));
+    state.apply(1, BootTime(6), &Body::Loss(loss.clone()));
     assert_eq!(state.uncertain(), None);
     loss.stream = Stream::Syscall;
-    state.apply(BootTime(6), &Body::Loss(loss));
+    state.apply(1, BootTime(6), &Body::Loss(loss));
     assert_eq!(state.uncertain(), Some(BootTime(5)));
 }
 
 /// A random step of a script.
 fn step() -> impl Strategy<Value = (u32, u32, u8, i64, u64, u8)> {
-    (1u32..4, 0u32..3, 0u8..16, -10i64..6, 0u64..6, any::<u8>())
+    (1u32..4, 0u32..3, 0u8..19, -10i64..6, 0u64..6, any::<u8>())
 }
 
 proptest! {
@@ -495,12 +495,29 @@ proptest! {
                     argv: Captured::Whole(b"x\0".to_vec()),
                     old_tid: tid,
                 }),
-                13 => script.request(&who, 22, UringStep::Submit { fd: Some(arg as i32), flags: bits & 1 }),
-                14 => script.request(&who, [18, 19, 22][usize::from(bits % 3)], UringStep::Complete {
+                16 => script.request(&who, 22, UringStep::Submit { fd: Some(arg as i32), flags: bits & 1 }),
+                17 => script.request(&who, [18, 19, 22][usize::from(bits % 3)], UringStep::Complete {
                     result: ret as i32,
                     flags: 0,
                     latency: None,
                 }),
+                13 => {
+                    let action = ["start", "die", "pause", "unpause", "stop", "destroy", "oom", "kill"][usize::from(bits % 8)];
+                    let json = format!(r#"{{"Type":"container","Action":"{action}","Actor":{{"ID":"c{arg}"}}}}"#);
+                    script.draft(Body::Engine(EngineEvent { json: json.into_bytes() }))
+                }
+                14 => script.draft(Body::Metrics(Metrics {
+                    container: format!("c{arg}"),
+                    values: vec![("cpu.usage_ns".to_owned(), u64::from(bits)), (format!("x{}", bits % 3), 7)],
+                })),
+                15 => script.draft(Body::Loss(Loss {
+                    stream: Stream::Engine,
+                    cause: "engine-gone".to_owned(),
+                    count: 0,
+                    from: BootTime(arg),
+                    to: BootTime(arg),
+                    scope: String::new(),
+                })),
                 12 => script.call(&who, "close_range", &[arg, 4, u64::from(bits & 4)], 0, &[]),
                 _ => script.call(&who, "read", &[arg, 0, 1], 1, &[]),
             };
@@ -510,7 +527,7 @@ proptest! {
         let names = script.run(&mut folded);
 
         let order = runs(&script.content);
-        let given = State::default().fold(&mut script.content, &order);
+        let given = State::default().fold(&mut script.content, &order, 1);
         let sealed = crate::slice::seal(1, &script.content, &order, &given, None).unwrap();
         let mut members: Vec<_> = sealed.alone.iter().chain(&sealed.together).cloned().collect();
         let ledger = crate::ledger::Ledger { first: 1, ..sealed.ledger };
@@ -527,7 +544,7 @@ proptest! {
             if let Body::Uring(request) = &event.body {
                 prop_assert_eq!(request.descriptor.as_ref(), applied.about_request(request));
             }
-            applied.apply(event.time, &event.body);
+            applied.apply(event.num, event.time, &event.body);
             if let Body::Syscall(call) = &event.body {
                 read.push(call.descriptor.as_ref().map(|name| String::from_utf8_lossy(&name.name).into_owned()));
             }

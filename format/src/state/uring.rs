@@ -67,7 +67,7 @@ mod tests {
             }),
             change: ProcessChange::Fork { pid: 7, tid: 7 },
         };
-        state.apply(BootTime(1), &Body::Process(born));
+        state.apply(1, BootTime(1), &Body::Process(born));
         let file = state.add_file("file", b"/data/wal".to_vec(), None);
         state.bind_fd(7, 5, file, false);
         state
@@ -106,7 +106,7 @@ mod tests {
         };
         for (opcode, result, is_known) in [(18, 5, false), (18, -2, true), (18, 6, true), (22, 5, true)] {
             let mut state = named();
-            state.apply(BootTime(2), &Body::Uring(complete(opcode, result)));
+            state.apply(2, BootTime(2), &Body::Uring(complete(opcode, result)));
             assert_eq!(
                 state.descriptor_name(7, 5).is_some(),
                 is_known,

@@ -17,6 +17,8 @@ pub(super) fn run(options: &cli::State) -> Result<u8, Failure> {
         cli::Part::Net => Part::Sockets,
         cli::Part::Mounts => Part::Mounts,
         cli::Part::Calls => Part::Calls,
+        cli::Part::Containers => Part::Containers,
+        cli::Part::Usage => Part::Usage,
     };
     let found = state::at(&mut reading.timeline, at);
     let rows = state::rows(&found, part, options.pid, &reading.context);

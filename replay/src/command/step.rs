@@ -22,7 +22,7 @@ const HELP: &str = "\
   f EXPR         show only what the filter matches; f alone shows all again
   c              count what the filter matches
   p              everything that is known of this event
-  s PART         state here: ps, fds, net or mounts
+  s PART         state here: ps, fds, net, mounts, calls, containers or usage
   h              this help
   q              quit
 ";
@@ -321,7 +321,7 @@ impl Stepper {
 
     fn state(&mut self, part: &str) -> Result<(), Failure> {
         let Some(part) = Part::from_name(part) else {
-            return self.print("give ps, fds, net or mounts, such as s fds");
+            return self.print("give ps, fds, net, mounts, calls, containers or usage, such as s fds");
         };
         let here = Place::Event(self.cursor.position());
         let found = state::at(self.cursor.timeline_mut(), here);

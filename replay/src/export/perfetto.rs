@@ -1,7 +1,7 @@
 //! A trace that Perfetto (<https://ui.perfetto.dev>) and `chrome://tracing` open: Chrome's trace event JSON.
 //!
 //! Tracks: a process group for each process with a track for each thread; one for each container (logs, engine events,
-//! counters); one for block devices, one for connections, one for the host's logs, one for holes. Calls are complete
+//! counters) and for each block device; one for connections, one for the host's logs, one for holes. Calls are complete
 //! events, block requests and holes are asynchronous ones (they overlap), packets, logs and engine events are instants,
 //! metrics are counters. Times are microseconds since the recording began, as `+5s` means
 //! them; what is from before that stands at zero.
@@ -26,15 +26,17 @@ use stillframe_format::event::{
 
 /// The first number of process groups that are no processes: above every pid that Linux gives (2^22).
 const GROUPS: u32 = 1 << 30;
-const DEVICES: u32 = GROUPS;
 const CONNECTIONS: u32 = GROUPS + 1;
 const HOST: u32 = GROUPS + 2;
 const HOLES: u32 = GROUPS + 3;
 const CONTAINERS: u32 = GROUPS + 16;
+const DEVICES: u32 = GROUPS + (1 << 16);
 /// The most threads whose names are remembered. Those after them have tracks, but are named by number.
 const THREADS_MAX: usize = 1 << 18;
 /// The most tracks of one group. What comes after them shares the last one.
 const TRACKS_MAX: usize = 1 << 12;
+/// The track of what happened to a device's requests.
+const REQUESTS: &str = "requests";
 /// The longest text of an argument, in characters.
 const TEXT_MAX: usize = 500;
 
@@ -56,6 +58,7 @@ pub fn write<R: Read + Seek>(
         threads: HashMap::new(),
         tracks: BTreeMap::new(),
         containers: BTreeMap::new(),
+        devices: BTreeMap::new(),
     };
     trace
         .out
@@ -63,7 +66,6 @@ pub fn write<R: Read + Seek>(
     for (group, name, order) in [
         (HOLES, "holes", 0),
         (CONNECTIONS, "connections", 2),
-        (DEVICES, "block devices", 3),
         (HOST, "host logs", 4),
     ] {
         trace.group(group, name, order)?;
@@ -116,6 +118,8 @@ struct Trace<'a> {
     tracks: BTreeMap<(u32, String), u32>,
     /// Groups of containers by their ids.
     containers: BTreeMap<String, u32>,
+    /// Groups of block devices by their names: Perfetto gives asynchronous events of one name and group one track.
+    devices: BTreeMap<String, u32>,
 }
 
 /// Microseconds with three digits: what the format wants, and no nanosecond is lost. `f64` holds 104 days of them.
@@ -212,6 +216,27 @@ impl Trace<'_> {
             .container_name(id)
             .unwrap_or_else(|| "no container".to_owned());
         self.group(group, &format!("container {name}"), 1)?;
+        Ok(group)
+    }
+
+    /// The group of a block device, made when it is new.
+    fn device(&mut self, block: &Block) -> io::Result<u32> {
+        let name = match self.context.devices.get(&block.device) {
+            Some(name) => cut(&escape::line(name)),
+            None => block.device.to_string(),
+        };
+        if let Some(group) = self.devices.get(&name) {
+            return Ok(*group);
+        }
+        let is_last = self.devices.len() + 1 >= TRACKS_MAX;
+        let number = self.devices.len().min(TRACKS_MAX - 1);
+        let group = DEVICES.saturating_add(u32::try_from(number).unwrap_or(0));
+        if self.devices.len() >= TRACKS_MAX {
+            return Ok(group);
+        }
+        let shown = if is_last { "others" } else { &name };
+        self.group(group, &format!("block device {shown}"), 3)?;
+        self.devices.insert(name, group);
         Ok(group)
     }
 
@@ -357,19 +382,22 @@ impl Trace<'_> {
     }
 
     fn block(&mut self, view: &View<'_>, block: &Block) -> io::Result<()> {
-        let device = match self.context.devices.get(&block.device) {
-            Some(name) => escape::line(name).into_owned(),
-            None => block.device.to_string(),
-        };
         let name = block_operation(block).unwrap_or("request");
         let Some(latency) = block.latency.filter(|_| block.action == BlockAction::Complete) else {
             return match block.action {
                 BlockAction::Queue => Ok(()),
-                BlockAction::Issue => self.instant(view, DEVICES, &device, &format!("issue {name}")),
-                BlockAction::Complete => self.instant(view, DEVICES, &device, &format!("complete {name}")),
+                BlockAction::Issue => {
+                    let group = self.device(block)?;
+                    self.instant(view, group, REQUESTS, &format!("issue {name}"))
+                }
+                BlockAction::Complete => {
+                    let group = self.device(block)?;
+                    self.instant(view, group, REQUESTS, &format!("complete {name}"))
+                }
             };
         };
-        let track = self.track(DEVICES, &device)?;
+        let group = self.device(block)?;
+        let track = self.track(group, REQUESTS)?;
         let id = format!("{:#x}", view.event.num);
         let mut args = Map::new();
         args.insert("event".to_owned(), view.event.num.into());
@@ -383,12 +411,12 @@ impl Trace<'_> {
         }
         let end = view.event.time;
         self.put(&json!({
-            "ph": "b", "cat": format!("block {device}"), "name": name, "id2": {"local": id},
-            "ts": self.at(BootTime(end.0.saturating_sub(latency))), "pid": DEVICES, "tid": track, "args": args,
+            "ph": "b", "cat": "block", "name": name, "id2": {"local": id},
+            "ts": self.at(BootTime(end.0.saturating_sub(latency))), "pid": group, "tid": track, "args": args,
         }))?;
         self.put(&json!({
-            "ph": "e", "cat": format!("block {device}"), "name": name, "id2": {"local": id},
-            "ts": self.at(end), "pid": DEVICES, "tid": track,
+            "ph": "e", "cat": "block", "name": name, "id2": {"local": id},
+            "ts": self.at(end), "pid": group, "tid": track,
         }))
     }
 

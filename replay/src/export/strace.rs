@@ -29,11 +29,11 @@ pub fn write<R: Read + Seek>(
         match item {
             Item::Event(event) => {
                 let replaced = replaced(event, &state);
-                state.apply(event.time, &event.body);
+                state.apply(event.num, event.time, &event.body);
                 exported.items += u64::from(write_event(event, context, &state, replaced, out)?);
             }
             Item::Damage(damage) => {
-                state.apply(damage.to, &state::hole(damage));
+                state::miss(&mut state, damage);
                 write_damage(damage, context, out)?;
                 exported.damages.push(damage.clone());
             }

@@ -81,7 +81,7 @@ impl Rows {
 }
 
 /// Whether a counter is a level, such as memory in use. All others are totals, of which the increase is drawn.
-fn is_level(name: &str) -> bool {
+pub(crate) fn is_level(name: &str) -> bool {
     name.starts_with("pids.") || name.starts_with("memory.") && name.ends_with("_bytes")
 }
 

@@ -270,6 +270,8 @@ pub struct Shown {
     pub sockets: Table,
     /// Mounts.
     pub mounts: Table,
+    /// Containers and what they use.
+    pub usage: Table,
 }
 
 /// A part of a state.

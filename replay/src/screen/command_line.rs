@@ -32,6 +32,7 @@ pub(super) fn shown(model: &Model) -> String {
         Tab::Follow => events(model, &model.follow, model.followed()),
         Tab::Logs => command(model, "logs", ""),
         Tab::Links => view(model),
+        Tab::Usage => command(model, "state", &format!(" usage --at {at}")),
     }
 }
 

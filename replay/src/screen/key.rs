@@ -278,8 +278,8 @@ pub const BINDINGS: &[Binding] = &[
         ],
     ),
     binding(
-        "1 to 8",
-        "tabs: details, processes, fds, sockets, mounts, follow, logs, links",
+        "1 to 9",
+        "tabs: details, processes, fds, sockets, mounts, follow, logs, links, containers",
         &[
             (K::Char('1'), A::Tab(0)),
             (K::Char('2'), A::Tab(1)),
@@ -289,6 +289,7 @@ pub const BINDINGS: &[Binding] = &[
             (K::Char('6'), A::Tab(5)),
             (K::Char('7'), A::Tab(6)),
             (K::Char('8'), A::Tab(7)),
+            (K::Char('9'), A::Tab(8)),
         ],
     ),
     binding(

@@ -35,11 +35,13 @@ pub enum Tab {
     Logs,
     /// What caused what: nothing yet.
     Links,
+    /// What containers do, and what they use.
+    Usage,
 }
 
 impl Tab {
     /// All of them, in the order of their digits.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Details,
         Self::Processes,
         Self::Descriptors,
@@ -48,6 +50,7 @@ impl Tab {
         Self::Follow,
         Self::Logs,
         Self::Links,
+        Self::Usage,
     ];
 
     /// Its title.
@@ -55,13 +58,14 @@ impl Tab {
     pub fn title(self) -> &'static str {
         match self {
             Self::Details => "details",
-            Self::Processes => "processes",
+            Self::Processes => "procs",
             Self::Descriptors => "fds",
-            Self::Sockets => "sockets",
+            Self::Sockets => "net",
             Self::Mounts => "mounts",
             Self::Follow => "follow",
             Self::Logs => "logs",
             Self::Links => "links",
+            Self::Usage => "usage",
         }
     }
 
@@ -70,7 +74,7 @@ impl Tab {
     pub fn is_state(self) -> bool {
         matches!(
             self,
-            Self::Processes | Self::Descriptors | Self::Sockets | Self::Mounts
+            Self::Processes | Self::Descriptors | Self::Sockets | Self::Mounts | Self::Usage
         )
     }
 }
@@ -329,6 +333,7 @@ impl Model {
             Tab::Descriptors => Some(&self.shown.descriptors),
             Tab::Sockets => Some(&self.shown.sockets),
             Tab::Mounts => Some(&self.shown.mounts),
+            Tab::Usage => Some(&self.shown.usage),
             _ => None,
         }
     }

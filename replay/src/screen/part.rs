@@ -28,7 +28,7 @@ pub(super) fn shown<R: Read + Seek>(
         let text = state::text(&found, part, &rows, context);
         let mut lines = text
             .lines()
-            .skip(usize::from(found.state.uncertain().is_some()))
+            .skip(usize::from(part.uncertain(&found.state).is_some()))
             .map(|line| escape::line(line).into_owned());
         let head = lines.next().unwrap_or_default();
         let more = rows.len().saturating_sub(LINES_MAX);
@@ -54,6 +54,7 @@ pub(super) fn shown<R: Read + Seek>(
         },
         sockets: of(Part::Sockets, None),
         mounts: of(Part::Mounts, None),
+        usage: usage(&found, context),
     }
 }
 
@@ -82,6 +83,12 @@ fn filter(part: Part, row: &Row) -> Option<String> {
             ))
         }
         Part::Calls => Some(format!("thread.tid={}", number(row, "thread.tid")?)),
+        Part::Containers | Part::Usage => {
+            let id = row.object.get("container.id")?.as_str()?;
+            // An id is digits and letters; another would have to be quoted.
+            let is_plain = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            is_plain.then(|| format!("container.id={id}"))
+        }
         Part::Mounts => None,
     }
 }
@@ -98,6 +105,59 @@ fn descriptors(rows: &[Row], pid: u32) -> Table {
         head: format!("  FD TYPE      REFERS TO ({name}[{pid}])"),
         lines: lines.collect(),
         more: rows.len().saturating_sub(LINES_MAX),
+        pids: Vec::new(),
+    }
+}
+
+/// Containers and what they use, in little room: one line for each.
+fn usage(found: &Found, context: &Context) -> Table {
+    let cell = |row: &Row, at: usize| row.cells.get(at).cloned().unwrap_or_default();
+    let id = |row: &Row| row.object.get("container.id").cloned();
+    let mut used = state::rows(found, Part::Usage, None, context);
+    let line = |name: &str, status: &str, used: Option<&Row>| {
+        let used = |at: usize| used.map_or_else(|| "?".to_owned(), |row| cell(row, at));
+        let memory = match used(5).as_str() {
+            "?" => used(4),
+            limit => format!("{} of {limit}", used(4)),
+        };
+        format!(
+            "{name:<14} {status:<16} {:>7} {:>8} {memory:<21} {:>5} {:>10} {:>10} {}",
+            used(1),
+            used(2),
+            used(6),
+            used(8),
+            used(9),
+            used(10),
+        )
+    };
+    let mut lines = Vec::new();
+    for row in state::rows(found, Part::Containers, None, context) {
+        let status = match cell(&row, 2).as_str() {
+            "-" | "" => cell(&row, 1),
+            code => format!("{} ({code})", cell(&row, 1)),
+        };
+        let at = used
+            .iter()
+            .position(|used| id(used).is_some() && id(used) == id(&row));
+        let used = at.map(|at| used.remove(at));
+        lines.push((
+            line(&cell(&row, 0), &status, used.as_ref()),
+            filter(Part::Containers, &row),
+        ));
+    }
+    // Process trees and commands are used by no engine.
+    for row in used.iter().filter(|row| id(row).is_some()) {
+        lines.push((line(&cell(row, 0), "-", Some(row)), filter(Part::Usage, row)));
+    }
+    let more = lines.len().saturating_sub(LINES_MAX);
+    lines.truncate(LINES_MAX);
+    Table {
+        head: format!(
+            "{:<14} {:<16} {:>7} {:>8} {:<21} {:>5} {:>10} {:>10} {}",
+            "CONTAINER", "STATUS", "CPU%", "CPU", "MEMORY", "PIDS", "READ", "WRITTEN", "AT"
+        ),
+        lines,
+        more,
         pids: Vec::new(),
     }
 }

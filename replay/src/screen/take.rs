@@ -145,7 +145,7 @@ impl Model {
         if let (Some(at), Some(line)) = (at, self.lines.get_mut(Tab::Processes as usize)) {
             *line = at;
         }
-        for tab in [Tab::Descriptors, Tab::Sockets, Tab::Mounts] {
+        for tab in [Tab::Descriptors, Tab::Sockets, Tab::Mounts, Tab::Usage] {
             let last = self
                 .table(tab)
                 .map_or(0, |table| table.lines.len())

@@ -1,6 +1,6 @@
 //! A state as rows: text in columns for people, flat objects for programs. What is not known is `?`, or absent.
 
-use super::Found;
+use super::{Found, containers};
 use crate::value::{Value as Field, duration, rfc3339, size};
 use crate::view::Context;
 use crate::{call, escape, render};
@@ -25,10 +25,14 @@ pub enum Part {
     Mounts,
     /// Calls in flight.
     Calls,
+    /// What containers do.
+    Containers,
+    /// What they used.
+    Usage,
 }
 
 impl Part {
-    /// The part of a name: `ps`, `fds`, `net`, `mounts`, `calls`.
+    /// The part of a name: `ps`, `fds`, `net`, `mounts`, `calls`, `containers`, `usage`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
@@ -37,6 +41,8 @@ impl Part {
             "net" => Self::Sockets,
             "mounts" => Self::Mounts,
             "calls" => Self::Calls,
+            "containers" => Self::Containers,
+            "usage" => Self::Usage,
             _ => return None,
         })
     }
@@ -57,6 +63,39 @@ impl Part {
             Self::Sockets => &["PROTO", "STATE", "LOCAL", "REMOTE", "PROCESSES"],
             Self::Mounts => &["CONTAINER", "TARGET", "TYPE", "SOURCE", "SIZE", "USED", "OPTIONS"],
             Self::Calls => &["PID", "TID", "NAME", "CONTAINER", "FOR", "CALL"],
+            Self::Containers => &[
+                "CONTAINER",
+                "STATUS",
+                "EXIT",
+                "OOM",
+                "HEALTH",
+                "SINCE",
+                "BY",
+                "ID",
+            ],
+            Self::Usage => &[
+                "CONTAINER",
+                "CPU%",
+                "CPU",
+                "THROTTLED",
+                "MEMORY",
+                "MEMORY MAX",
+                "PIDS",
+                "PIDS MAX",
+                "READ",
+                "WRITTEN",
+                "AT",
+                "BY",
+            ],
+        }
+    }
+
+    /// Since when events are missing that it would need: of containers each row tells, and a reading is what it was.
+    #[must_use]
+    pub fn uncertain(self, state: &State) -> Option<BootTime> {
+        match self {
+            Self::Containers | Self::Usage => None,
+            _ => state.uncertain(),
         }
     }
 }
@@ -89,8 +128,9 @@ pub fn rows(found: &Found, part: Part, pid: Option<u32>, context: &Context) -> V
             .filter(|call| pid.is_none_or(|pid| call.task.pid == pid))
             .map(|call| call_row(call, found.time, context))
             .collect(),
+        Part::Containers | Part::Usage => containers::rows(found, part, pid, context),
     };
-    if let Some(since) = state.uncertain().and_then(|since| context.realtime(since)) {
+    if let Some(since) = part.uncertain(state).and_then(|since| context.realtime(since)) {
         for row in &mut rows {
             row.object
                 .insert("state.uncertain_since".to_owned(), rfc3339(since).into());
@@ -103,7 +143,7 @@ pub fn rows(found: &Found, part: Part, pid: Option<u32>, context: &Context) -> V
 #[must_use]
 pub fn text(found: &Found, part: Part, rows: &[Row], context: &Context) -> String {
     let mut out = String::new();
-    if let Some(since) = found.state.uncertain() {
+    if let Some(since) = part.uncertain(&found.state) {
         let _ = writeln!(
             out,
             "--- uncertain: events that change this were lost since {}",
@@ -135,7 +175,7 @@ pub fn text(found: &Found, part: Part, rows: &[Row], context: &Context) -> Strin
     out
 }
 
-fn or_unknown<T: ToString>(value: Option<T>) -> String {
+pub(super) fn or_unknown<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "?".to_owned(), |value| value.to_string())
 }
 
@@ -144,7 +184,7 @@ fn put(object: &mut Map<String, Value>, key: &str, bytes: &[u8]) {
 }
 
 /// The container's name, or the beginning of its id.
-fn container<'a>(id: &'a str, context: &'a Context) -> &'a str {
+pub(super) fn container<'a>(id: &'a str, context: &'a Context) -> &'a str {
     match context.containers.get(id) {
         Some(name) => name,
         None => id.get(..12).unwrap_or(id),

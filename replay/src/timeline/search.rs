@@ -60,9 +60,7 @@ impl<R: Read + Seek> Timeline<R> {
         mut take: impl FnMut(Result<Found, Damage>) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
         let streams = search.streams();
-        let wanted = |info: &SliceInfo| {
-            streams.are_in(info) && search.range.may_hold(info.first, info.events, info.to)
-        };
+        let wanted = |info: &SliceInfo| streams.are_in(info) && search.range.may_hold(info);
         let Some(mut left) = search.limit else {
             return scan::pieces(
                 self.bundle_mut(),

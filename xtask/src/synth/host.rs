@@ -345,6 +345,7 @@ pub(super) fn start(containers: &[Container]) -> Result<(Vec<Member>, State)> {
             sockets: &sockets,
             mounts: &mounts,
         });
+        state.add_container(&container.id, container.name, b"");
     }
     Ok((members, state))
 }

@@ -73,7 +73,7 @@ fn tally<R: Read + Seek>(
     };
     let added: Result<(), Infallible> = slices::slices(
         timeline.bundle_mut(),
-        |info| (is_whole || streams.are_in(info)) && scope.range.may_hold(info.first, info.events, info.to),
+        |info| (is_whole || streams.are_in(info)) && scope.range.may_hold(info),
         |bytes| slice.sums(bytes),
         |info, sums| {
             match sums {

@@ -92,7 +92,11 @@ pub(super) fn draw_part(model: &Model, buffer: &mut Buffer, area: Rect) {
     let has_keys = model.is_below && model.tab == tab;
     let mut column = 1;
     title(model, buffer, area, "", false);
-    for (digit, one) in [(3, Tab::Descriptors), (4, Tab::Sockets), (5, Tab::Mounts)] {
+    for (digit, one) in (1..).zip(Tab::ALL) {
+        // Processes stand above.
+        if !one.is_state() || one == Tab::Processes {
+            continue;
+        }
         let text = if one == tab && has_keys {
             format!("[{digit} {}]", one.title())
         } else {
@@ -131,7 +135,8 @@ fn table(model: &Model, tab: Tab, table: &Table, (buffer, area): (&mut Buffer, R
     };
     let mut rest = down(0);
     let is_behind = model.events.num() != model.shown.num && model.shown.num != 0;
-    if let Some(doubt) = &model.shown.doubt {
+    // Of containers each line tells.
+    if let Some(doubt) = model.shown.doubt.as_ref().filter(|_| tab != Tab::Usage) {
         put(buffer, rest, 0, doubt, model.look.doubt());
         rest = down(1);
     }
