@@ -292,6 +292,11 @@ fn a_ring_that_is_too_small_accounts_for_every_call_it_lost() {
         recording.lost() > 0,
         "64 KiB were enough: this test shows nothing"
     );
+    for draft in &recording.drafts {
+        if let Body::Loss(loss) = &draft.body {
+            assert_eq!(loss.scope, format!("cpu {}", draft.cpu), "{loss:?}");
+        }
+    }
     let seen = recording.count(libc::SYS_read, "dd") + recording.count(libc::SYS_write, "dd");
     let total = seen as u64 + recording.lost();
     eprintln!("{seen} seen, {} lost", recording.lost());

@@ -21,6 +21,7 @@ mod wire;
 
 pub use targets::BlockTargets;
 
+use crate::source::tracing::drops::Drops;
 use crate::source::tracing::{Programs, boottime, kernel_btf, refused, ring_size};
 use crate::source::{Outbox, RecorderGone, Report, Source, SourceError, Stop};
 use crate::target::Target;
@@ -210,15 +211,20 @@ impl BlockSource {
 
     /// What was lost since the last time.
     fn losses(&self, run: &mut Run, now: u64) -> Vec<Draft> {
+        let mut drafts = Vec::new();
+        let totals = self.counters.get(&wire::COUNTER_LOST, 0).ok();
+        let totals = totals.as_ref().map_or(&[][..], |totals| totals);
+        for (count, draft) in run.drops.tell(Stream::Block, "ring-full", totals, now) {
+            run.lost += count;
+            drafts.push(draft);
+        }
         let causes = [
-            ("ring-full", self.counter(wire::COUNTER_LOST)),
             ("probe-skipped", self.skipped()),
             (
                 "completion-unseen",
                 self.counter(wire::COUNTER_UNSEEN) + run.unseen_at_the_end,
             ),
         ];
-        let mut drafts = Vec::new();
         for ((cause, total), seen) in causes.into_iter().zip(&mut run.losses) {
             let count = total.saturating_sub(*seen);
             *seen = total;
@@ -294,8 +300,9 @@ struct Run {
     unseen_at_the_end: u64,
     malformed: u64,
     complaint: Option<String>,
-    /// Lost by each cause, as far as it was reported.
-    losses: [u64; 3],
+    drops: Drops,
+    /// Lost by each cause that no CPU tells of, as far as it was reported.
+    losses: [u64; 2],
     /// When that was read.
     counted: u64,
 }
@@ -325,6 +332,7 @@ impl Source for BlockSource {
     fn run(&mut self, outbox: &Outbox, stop: &Stop) -> Result<Report, SourceError> {
         let mut run = Run {
             counted: self.started,
+            drops: Drops::new(self.started),
             ..Run::default()
         };
         let ended = self.work(outbox, stop, &mut run);

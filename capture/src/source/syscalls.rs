@@ -13,6 +13,7 @@ pub use open_calls::OpenCalls;
 pub use ptrace::{PtraceConfig, PtraceSource, Tracees};
 pub(crate) use ptrace::{SLOW_NOTE, yama};
 
+use crate::source::tracing::drops::Drops;
 use crate::source::tracing::{Programs, boottime, kernel_btf, refused, ring_size};
 use crate::source::{Message, Outbox, RecorderGone, Report, Source, SourceError, Stop};
 use crate::target::Target;
@@ -22,9 +23,8 @@ use decode::{Decoded, Decoder};
 use filter::{GroupMode, Shared};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use stillframe_format::event::Loss;
 use stillframe_format::header::NotCaptured;
-use stillframe_format::{Body, BootTime, Draft, Stream};
+use stillframe_format::{BootTime, Draft, Stream};
 
 const SOURCE: &str = "syscalls";
 
@@ -277,29 +277,12 @@ impl SyscallSource {
             (Stream::Process, wire::DROP_PROCESS),
             (Stream::Uring, wire::DROP_URING),
         ] {
-            let total: u64 = self
-                .drops
-                .get(&index, 0)
-                .map(|counters| counters.iter().sum())
-                .unwrap_or(0);
-            let seen = *run.counter(stream);
-            let count = total.saturating_sub(seen.0);
-            if count > 0 {
-                drafts.push(Draft {
-                    time: BootTime(now),
-                    cpu: 0,
-                    body: Body::Loss(Loss {
-                        stream,
-                        cause: "ring-full".to_owned(),
-                        count,
-                        from: BootTime(seen.1),
-                        to: BootTime(now),
-                        scope: String::new(),
-                    }),
-                });
+            let totals = self.drops.get(&index, 0).ok();
+            let totals = totals.as_ref().map_or(&[][..], |totals| totals);
+            for (count, draft) in run.drops(stream).tell(stream, "ring-full", totals, now) {
                 run.lost += count;
+                drafts.push(draft);
             }
-            *run.counter(stream) = (total, now);
         }
         drafts
     }
@@ -408,14 +391,14 @@ struct Run {
     malformed: u64,
     complaint: Option<String>,
     rescan: bool,
-    syscall_drops: (u64, u64),
-    process_drops: (u64, u64),
-    uring_drops: (u64, u64),
+    syscall_drops: Drops,
+    process_drops: Drops,
+    uring_drops: Drops,
 }
 
 impl Run {
-    /// What was lost of a stream, and until when that was counted.
-    fn counter(&mut self, stream: Stream) -> &mut (u64, u64) {
+    /// What was told of the losses of a stream.
+    fn drops(&mut self, stream: Stream) -> &mut Drops {
         match stream {
             Stream::Process => &mut self.process_drops,
             Stream::Uring => &mut self.uring_drops,
@@ -431,9 +414,9 @@ impl Source for SyscallSource {
 
     fn run(&mut self, outbox: &Outbox, stop: &Stop) -> Result<Report, SourceError> {
         let mut run = Run {
-            syscall_drops: (0, self.started.0),
-            process_drops: (0, self.started.0),
-            uring_drops: (0, self.started.0),
+            syscall_drops: Drops::new(self.started.0),
+            process_drops: Drops::new(self.started.0),
+            uring_drops: Drops::new(self.started.0),
             ..Run::default()
         };
         let ended = self.work(outbox, stop, &mut run);

@@ -1,5 +1,6 @@
 //! Loading BPF objects: what the syscall source and the block source share.
 
+pub(crate) mod drops;
 pub(crate) mod record;
 
 use crate::source::SourceError;
