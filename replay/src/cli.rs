@@ -372,12 +372,18 @@ pub(crate) struct Logs {
 pub(crate) struct Verify {
     #[command(flatten)]
     pub(crate) bundle: Bundle,
+    /// One JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Digest {
     #[command(flatten)]
     pub(crate) bundle: Bundle,
+    /// One JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -23,7 +23,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Arguments without the bundle, and the definition that each object, or each line, is of.
-const ANSWERS: [(&[&str], &str); 20] = [
+const ANSWERS: [(&[&str], &str); 21] = [
+    (&["verify"], "verify"),
     (&["info"], "info"),
     (&["summary"], "summary"),
     (&["top"], "top"),
@@ -109,6 +110,15 @@ fn what_every_command_prints_is_what_the_schema_says() {
         let salvage = ["salvage", &bundle, "-o", &saved, "--force", "--json"];
         schema.check("salvage", &replay(&salvage).json(), &format!("salvage {bundle}"));
         used.insert("salvage");
+        let digest = replay(&["digest", &bundle, "--json"]);
+        // Of events that can't be read there is none.
+        if !digest.stdout.is_empty() {
+            schema.check("digest", &digest.json(), &format!("digest {bundle}"));
+            assert_eq!(
+                digest.json()["sha256"].as_str().unwrap(),
+                replay(&["digest", &bundle]).stdout.trim()
+            );
+        }
         for (command, definition) in LINES {
             let lines = replay(&with(command, &bundle)).lines();
             for line in &lines {

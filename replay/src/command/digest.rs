@@ -2,6 +2,7 @@
 
 use super::{Failure, Reading};
 use crate::cli;
+use serde_json::json;
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use stillframe_format::digest::EventDigest;
@@ -30,7 +31,12 @@ pub(super) fn run(options: &cli::Digest) -> Result<u8, Failure> {
         });
     }
     let mut out = Output::stdout();
-    writeln!(out, "{}", digest.finish())?;
+    let digest = digest.finish().to_string();
+    if options.json {
+        writeln!(out, "{}", json!({"sha256": digest}))?;
+    } else {
+        writeln!(out, "{digest}")?;
+    }
     out.finish()?;
     Ok(reading.answer(true))
 }
