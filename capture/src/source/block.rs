@@ -157,7 +157,8 @@ impl BlockSource {
         HOOKS.iter().map(|(name, _)| programs.skipped(name)).sum()
     }
 
-    /// Requests that no completion was seen of, and that the kernel does not hold either: a completion ran no program.
+    /// Requests that no completion was seen of, and that the kernel does not hold either. It is told beside the losses and is
+    /// none: who is in flight is the kernel's word at another moment, and which requests it means is not in it.
     ///
     /// Asked until the answer stands: between a request's completion and its tracepoint the kernel holds it no longer.
     fn unseen_at_the_end(&self) -> u64 {
@@ -220,10 +221,7 @@ impl BlockSource {
         }
         let causes = [
             ("probe-skipped", self.skipped()),
-            (
-                "completion-unseen",
-                self.counter(wire::COUNTER_UNSEEN) + run.unseen_at_the_end,
-            ),
+            ("completion-unseen", self.counter(wire::COUNTER_UNSEEN)),
         ];
         for ((cause, total), seen) in causes.into_iter().zip(&mut run.losses) {
             let count = total.saturating_sub(*seen);
@@ -237,7 +235,7 @@ impl BlockSource {
                         stream: Stream::Block,
                         cause: cause.to_owned(),
                         count,
-                        // Noticed when the request is issued again, or at the end, which may be long after.
+                        // Noticed when the request is issued again, which may be long after.
                         from: BootTime(if cause == "completion-unseen" {
                             self.started
                         } else {
@@ -345,6 +343,12 @@ impl Source for BlockSource {
                 "{untracked} requests or processes did not fit into the kernel's tables: their owner may be missing"
             ));
         }
+        if run.unseen_at_the_end > 0 {
+            notes.push(format!(
+                "{} requests that were issued were not seen to complete, and the kernel held them no longer at the end",
+                run.unseen_at_the_end
+            ));
+        }
         if ended.is_err() {
             notes.push("the recorder ended before the ring was empty".to_owned());
         }
@@ -359,6 +363,7 @@ impl Source for BlockSource {
             ("issued_owner_bio", bio),
             ("issued_owner_task", task),
             ("issued_owner_unknown", unknown),
+            ("unseen_at_the_end", run.unseen_at_the_end),
             ("malformed_records", run.malformed),
             ("ring_bytes", u64::from(self.ring_bytes)),
         ];

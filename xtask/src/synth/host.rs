@@ -7,6 +7,7 @@ use stillframe_format::BootTime;
 use stillframe_format::entry::Member;
 use stillframe_format::event::{Device, Task};
 use stillframe_format::header::{Format, Header, TargetInfo, Tool};
+use stillframe_format::layout;
 use stillframe_format::snapshot::{
     BlockDeviceInfo, DescriptorInfo, InterfaceInfo, MountInfo, ProcessInfo, SocketInfo, ThreadInfo,
 };
@@ -269,7 +270,10 @@ pub(super) fn header(seed: u64, containers: &[Container]) -> Header {
         devices: vec![DISK.to_string()],
     });
     Header {
-        format: Format::default(),
+        format: Format {
+            requires: vec![layout::URING.to_owned()],
+            ..Format::default()
+        },
         id: format!("00000000-0000-4000-8000-{:012x}", seed & 0xffff_ffff_ffff),
         tool: Tool {
             name: "xtask synth".to_owned(),

@@ -6,7 +6,7 @@ use super::work::Effect;
 use std::sync::Arc;
 use stillframe_format::event::{
     Block, BlockAction, BlockOwner, Body, ClockStep, Direction, EngineEvent, JournalEntry, KernelMessage,
-    LogLine, LogStream, Loss, Metrics, Packet, Process, ProcessChange, Stream, Task,
+    LogLine, LogStream, Loss, Metrics, Packet, Process, ProcessChange, Stream, Task, Uring, UringStep,
 };
 use stillframe_format::{BootTime, Captured, Draft};
 
@@ -202,6 +202,43 @@ impl<'a> Streams<'a> {
         }
     }
 
+    /// A request of io_uring without a descriptor (IORING_OP_FUTEX_WAKE), and what came of it.
+    fn request(&mut self, number: u32, time: u64, random: &mut Random) {
+        let Some((of, (pid, _, _, comm, _))) = self
+            .containers
+            .last()
+            .and_then(|container| Some((container, container.processes.first()?)))
+        else {
+            return;
+        };
+        let step = |step| {
+            Body::Uring(Uring {
+                task: Arc::new(of.task(*pid, *pid, comm)),
+                step,
+                ring: 0xffff_8880_2000_0000,
+                user_data: u64::from(number),
+                opcode: Some(52),
+                descriptor: None,
+                cpu: 0,
+            })
+        };
+        let took = random.time(20_000);
+        let steps = [
+            (time, step(UringStep::Submit { fd: None, flags: 0 })),
+            (
+                time + took,
+                step(UringStep::Complete {
+                    result: 0,
+                    flags: 0,
+                    latency: Some(took),
+                }),
+            ),
+        ];
+        for (time, body) in steps {
+            self.push(time, 0, body);
+        }
+    }
+
     /// What happens once in a slice or less often, between `from` and `to`.
     pub(super) fn slice(&mut self, number: u32, from: u64, to: u64, random: &mut Random) {
         let middle = from + (to - from) / 2;
@@ -248,6 +285,9 @@ impl<'a> Streams<'a> {
             );
             let json = json.into_bytes();
             self.push(middle, 0, Body::Engine(EngineEvent { json }));
+        }
+        if number % 7 == 5 {
+            self.request(number, middle, random);
         }
         if number % 11 == 3 {
             let record = format!(
