@@ -360,6 +360,8 @@ mod tests {
         let listener = UnixListener::bind(&socket).unwrap();
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
+            // An answer to nothing yet is no HTTP.
+            let _ = stream.read(&mut [0; 1024]).unwrap();
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n");
             while stream.write_all(&[b' '; 65536]).is_ok() {}
         });
