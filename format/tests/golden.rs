@@ -347,12 +347,34 @@ fn containers() -> Vec<u8> {
     writer.finish(Vec::new(), End::default()).unwrap()
 }
 
-/// A signal in all its steps, and two OOM kills.
-fn signals() -> Vec<u8> {
+/// A bundle that requires a feature, with events 10 ns apart.
+fn of_one_slice(feature: &str, bodies: impl Iterator<Item = Body>) -> Vec<u8> {
     let mut header = header();
-    header.format.requires.push(layout::SIGNALS.to_owned());
+    header.format.requires.push(feature.to_owned());
     let mut writer = Writer::begin(Vec::new(), &header, 3).unwrap();
     writer.start(Vec::new(), BootTime(1_000)).unwrap();
+    let mut content = SliceContent {
+        drafts: (0..)
+            .zip(bodies)
+            .map(|(n, body)| Draft {
+                time: BootTime(2_000 + n * 10),
+                cpu: 1,
+                body,
+            })
+            .collect(),
+        anchors: vec![anchor(2_000)],
+        from: BootTime(1_000),
+        to: BootTime(3_000),
+        ..SliceContent::default()
+    };
+    content.sort();
+    let sealed = seal(1, &content, &runs(&content), &Names::default(), None).unwrap();
+    writer.slice(sealed).unwrap();
+    writer.finish(Vec::new(), End::default()).unwrap()
+}
+
+/// A signal in all its steps, and two OOM kills.
+fn signals() -> Vec<u8> {
     let (who, sender) = (Arc::new(task(10)), Arc::new(task(11)));
     let mut siginfo = vec![0; 48];
     siginfo[..24].copy_from_slice(&[
@@ -393,36 +415,17 @@ fn signals() -> Vec<u8> {
             pages,
         }))
     });
-    let mut content = SliceContent {
-        drafts: changes
-            .chain(kills)
-            .zip(0..)
-            .map(|(change, n)| Draft {
-                time: BootTime(2_000 + n * 10),
-                cpu: 1,
-                body: Body::Process(Process {
-                    task: Arc::clone(&who),
-                    change,
-                }),
-            })
-            .collect(),
-        anchors: vec![anchor(2_000)],
-        from: BootTime(1_000),
-        to: BootTime(3_000),
-        ..SliceContent::default()
-    };
-    content.sort();
-    let sealed = seal(1, &content, &runs(&content), &Names::default(), None).unwrap();
-    writer.slice(sealed).unwrap();
-    writer.finish(Vec::new(), End::default()).unwrap()
+    let bodies = changes.chain(kills).map(|change| {
+        Body::Process(Process {
+            task: Arc::clone(&who),
+            change,
+        })
+    });
+    of_one_slice(layout::SIGNALS, bodies)
 }
 
 /// Two requests, the first of a descriptor with a name; a completion, and one that found no room.
 fn uring() -> Vec<u8> {
-    let mut header = header();
-    header.format.requires.push(layout::URING.to_owned());
-    let mut writer = Writer::begin(Vec::new(), &header, 3).unwrap();
-    writer.start(Vec::new(), BootTime(1_000)).unwrap();
     let wal = Arc::new(DescriptorName {
         kind: "file".to_owned(),
         name: b"/data/wal".to_vec(),
@@ -444,32 +447,18 @@ fn uring() -> Vec<u8> {
         (done, Some(22), None),
         (missing, None, None),
     ];
-    let mut content = SliceContent {
-        drafts: (0..)
-            .zip(steps)
-            .map(|(n, (step, opcode, descriptor))| Draft {
-                time: BootTime(2_000 + n * 10),
-                cpu: 1,
-                body: Body::Uring(Uring {
-                    task: Arc::new(task(10)),
-                    step,
-                    ring: 0xffff_8880_0000_1000,
-                    user_data: n % 2,
-                    opcode,
-                    descriptor,
-                    cpu: 1,
-                }),
-            })
-            .collect(),
-        anchors: vec![anchor(2_000)],
-        from: BootTime(1_000),
-        to: BootTime(3_000),
-        ..SliceContent::default()
-    };
-    content.sort();
-    let sealed = seal(1, &content, &runs(&content), &Names::default(), None).unwrap();
-    writer.slice(sealed).unwrap();
-    writer.finish(Vec::new(), End::default()).unwrap()
+    let bodies = (0..).zip(steps).map(|(n, (step, opcode, descriptor))| {
+        Body::Uring(Uring {
+            task: Arc::new(task(10)),
+            step,
+            ring: 0xffff_8880_0000_1000,
+            user_data: n % 2,
+            opcode,
+            descriptor,
+            cpu: 1,
+        })
+    });
+    of_one_slice(layout::URING, bodies)
 }
 
 #[test]

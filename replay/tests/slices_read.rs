@@ -159,6 +159,11 @@ fn events<R: Read + Seek>(timeline: &mut Timeline<R>, range: &Range) -> Vec<Even
     found
 }
 
+fn within(events: &[Event], range: &Range) -> Vec<Event> {
+    let inside = events.iter().filter(|event| range.contains(event));
+    inside.cloned().collect()
+}
+
 #[test]
 fn what_begins_behind_the_end_is_not_read_and_late_events_are_found() {
     let mut watched = Watched::new(bundle(&TIMES, true));
@@ -175,11 +180,7 @@ fn what_begins_behind_the_end_is_not_read_and_late_events_are_found() {
         (9_000, vec![1, 2, 3, 4, 6, 7]),
     ] {
         let range = until(milliseconds);
-        let expected: Vec<Event> = all
-            .iter()
-            .filter(|event| range.contains(event))
-            .cloned()
-            .collect();
+        let expected = within(&all, &range);
         let (found, read) = watched.read_by(|timeline| events(timeline, &range));
         assert_eq!(
             (found, read),
@@ -226,11 +227,7 @@ fn a_bundle_that_does_not_tell_is_read_on() {
     let mut watched = Watched::new(bundle(&TIMES, false));
     let all = events(&mut watched.timeline, &Range::default());
     let range = until(300);
-    let expected: Vec<Event> = all
-        .iter()
-        .filter(|event| range.contains(event))
-        .cloned()
-        .collect();
+    let expected = within(&all, &range);
     let (found, read) = watched.read_by(|timeline| events(timeline, &range));
     assert_eq!(found, expected);
     assert_eq!(expected.len(), 2);

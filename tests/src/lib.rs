@@ -13,6 +13,7 @@ mod disk;
 mod recording;
 mod resolver;
 pub mod strace;
+mod victim;
 pub mod walkthrough;
 
 pub use browser::Browser;
@@ -22,6 +23,7 @@ pub use container::Container;
 pub use disk::Disk;
 pub use recording::Recording;
 pub use resolver::Resolver;
+pub use victim::{compile, victims};
 
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};

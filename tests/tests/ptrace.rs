@@ -2,12 +2,12 @@
 
 use anyhow::{Context as _, Result, ensure};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use stillframe_tests::strace::{Threads, compare, explained, parse};
 use stillframe_tests::{
-    Bundle, Container, Recording, capture, program, replay, run, run_for, tool, wait_until,
+    Bundle, Container, Recording, capture, compile, program, replay, run, run_for, tool, wait_until,
 };
 use tempfile::TempDir;
 
@@ -26,21 +26,6 @@ const ONLY_CALLS: [&str; 8] = [
 
 /// The one difference: call, place, by ptrace, by BPF, why.
 const DIFFERENCE: &str = "| `*` | any | `\"` | `EFAULT` | a page that the call never came to read is not in memory, and BPF cannot bring it |";
-
-fn victims(folder: &Path) -> Result<PathBuf> {
-    let program = folder.join("victims");
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("victims");
-    let mut cc = tool("cc", &["-O1", "-static", "-w", "-o"]);
-    cc.arg(&program);
-    for entry in fs::read_dir(sources)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "c") {
-            cc.arg(path);
-        }
-    }
-    run(cc.arg("-lpthread"))?;
-    Ok(program)
-}
 
 fn text(path: &Path) -> Result<&str> {
     path.to_str().context("a path that is not UTF-8")
@@ -159,7 +144,8 @@ fn expect_equal(folder: TempDir, command: &[&str]) -> Result<(Bundle, usize)> {
 #[ignore = "root"]
 fn every_victim_has_the_same_calls_by_ptrace_and_by_bpf() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let program = victims(folder.path())?;
+    let program = folder.path().join("victims");
+    compile(".", &program)?;
     let place = folder.path().join("v");
     fs::create_dir(&place)?;
     let (program, place) = (text(&program)?.to_owned(), text(&place)?.to_owned());
@@ -196,7 +182,8 @@ for _ in range(9): threading.Thread(target=lambda: subprocess.run(["true"])).sta
 #[ignore = "root"]
 fn nobody_escapes_the_tracer_in_a_storm_of_processes() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let program = victims(folder.path())?;
+    let program = folder.path().join("victims");
+    compile(".", &program)?;
     let program = text(&program)?.to_owned();
     let bundle = record(folder, &[], &[&program, "storm", "400"])?;
     bundle.expect_sealed()?;

@@ -8,9 +8,8 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::Duration;
-use stillframe_tests::{Bundle, Container, Recording, run, run_for, tool, wait_until};
+use stillframe_tests::{Bundle, Container, Recording, compile, run_for, tool, wait_until};
 
 /// What replay says otherwise than the kernel did, by descriptor, and why that can't be mended.
 const EXPLAINED: &[(&str, &str)] = &[
@@ -358,13 +357,6 @@ fn expect(title: &str, found: &BTreeSet<String>, held: &[(&str, &str)]) -> Resul
     Ok(())
 }
 
-fn compile(folder: &Path) -> Result<()> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("victims/state/moments.c");
-    let mut cc = tool("cc", &["-O1", "-static", "-w", "-o"]);
-    run(cc.arg(folder.join("moments")).arg(source).arg("-lpthread"))?;
-    Ok(())
-}
-
 fn logs(container: &Container) -> Result<String> {
     let mut docker = tool("docker", &["logs", &container.name]);
     let said = run_for(&mut docker, Duration::from_secs(10))?;
@@ -376,7 +368,7 @@ fn logs(container: &Container) -> Result<String> {
 #[ignore = "root"]
 fn descriptors_and_sockets_are_those_that_proc_has_or_unknown() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    compile(folder.path())?;
+    compile("state/moments.c", &folder.path().join("moments"))?;
     let volume = format!("{}:/srv", folder.path().display());
     let container = Container::run("sf-busybox", &["--volume", &volume], &["/srv/moments", "/srv"])?;
     container.wait_for_log("ready")?;
@@ -403,7 +395,7 @@ fn descriptors_and_sockets_are_those_that_proc_has_or_unknown() -> Result<()> {
 #[ignore = "root"]
 fn what_a_process_had_before_it_was_seen_is_unknown_and_nothing_is_made_up() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    compile(folder.path())?;
+    compile("state/moments.c", &folder.path().join("moments"))?;
     std::fs::write(folder.path().join("go"), "")?;
     let volume = format!("{}:/srv", folder.path().display());
     let container = Container::run("sf-busybox", &["--volume", &volume], &["sleep", "3600"])?;

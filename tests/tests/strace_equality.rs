@@ -6,10 +6,10 @@
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use stillframe_tests::strace::{Comparison, Threads, compare, explained, parse};
-use stillframe_tests::{Bundle, capture, run, run_for, tool};
+use stillframe_tests::{Bundle, capture, compile, run, run_for, tool, victims};
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -19,23 +19,6 @@ struct Run {
     bundle: Bundle,
     theirs: Threads,
     ours: Threads,
-}
-
-fn victims_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("victims")
-}
-
-fn compile(folder: &Path) -> Result<PathBuf> {
-    let program = folder.join("victims");
-    let mut cc = tool("cc", &["-O1", "-static", "-w", "-o"]);
-    cc.arg(&program);
-    let mut sources: Vec<PathBuf> = fs::read_dir(victims_folder())?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
-        .collect();
-    sources.sort();
-    run(cc.args(sources).arg("-lpthread"))?;
-    Ok(program)
 }
 
 /// Runs a command under strace and capture.
@@ -74,8 +57,39 @@ fn watch(folder: TempDir, command: &[&str]) -> Result<Run> {
     })
 }
 
+/// Runs a shell script under both, in a folder of its own (`$1`) and with more `words`, and compares. `programs` are those
+/// that it must have started: how many calls they make differs between versions; that each ran does not.
+fn watch_script(folder: TempDir, text: &str, words: &[&str], programs: &[&str]) -> Result<Comparison> {
+    let place = folder.path().join("p");
+    fs::create_dir(&place)?;
+    // Some of them drop their privileges, and have to come by.
+    run(tool("chmod", &["a+rx"]).arg(folder.path()).arg(&place))?;
+    let script = folder.path().join("script");
+    fs::write(&script, text)?;
+    let mut command = vec!["sh", script.to_str().context("a path")?];
+    command.push(place.to_str().context("a path")?);
+    command.extend(words);
+    let run = watch(folder, &command)?;
+    let comparison = compare(&run.theirs, &run.ours, &explained(&differences()?)?);
+    expect_equal(&programs.join(", "), &comparison)?;
+    run.bundle.expect_nothing_lost()?;
+    let ran: BTreeSet<&str> = run
+        .theirs
+        .calls
+        .values()
+        .flatten()
+        .filter(|line| line.name == "execve" && line.value() == "0")
+        .filter_map(|line| line.args.first()?.trim_matches('"').rsplit('/').next())
+        .collect();
+    for program in programs {
+        ensure!(ran.contains(program), "{program} did not run: {ran:?}");
+    }
+    ensure!(comparison.calls > 5_000, "only {} calls", comparison.calls);
+    Ok(comparison)
+}
+
 fn differences() -> Result<String> {
-    fs::read_to_string(victims_folder().join("differences.md")).context("tests/victims/differences.md")
+    fs::read_to_string(victims().join("differences.md")).context("tests/victims/differences.md")
 }
 
 fn expect_equal(what: &str, comparison: &Comparison) -> Result<()> {
@@ -143,25 +157,7 @@ exit 0
 #[test]
 #[ignore = "root"]
 fn real_programs_read_as_strace_reads_them() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let place = folder.path().join("p");
-    fs::create_dir(&place)?;
-    // The web server's worker drops its privileges, and has to come by.
-    tool("chmod", &["-R", "a+rx"]).arg(folder.path()).status()?;
-    let script = folder.path().join("script");
-    fs::write(&script, PROGRAMS)?;
-    let words = [
-        "sh",
-        script.to_str().context("a path")?,
-        place.to_str().context("a path")?,
-    ];
-    let run = watch(folder, &words)?;
-    let comparison = compare(&run.theirs, &run.ours, &explained(&differences()?)?);
-    expect_equal("real programs", &comparison)?;
-    run.bundle.expect_nothing_lost()?;
-    // How many calls they make differs between versions; that each ran does not.
-    let ran = programs(&run.theirs);
-    for program in [
+    let programs = [
         "bash",
         "python3",
         "tar",
@@ -170,10 +166,8 @@ fn real_programs_read_as_strace_reads_them() -> Result<()> {
         "redis-server",
         "redis-cli",
         "nginx",
-    ] {
-        ensure!(ran.contains(program), "{program} did not run: {ran:?}");
-    }
-    ensure!(comparison.calls > 5_000, "only {} calls", comparison.calls);
+    ];
+    let comparison = watch_script(tempfile::tempdir()?, PROGRAMS, &[], &programs)?;
     ensure!(comparison.signals > 30, "only {} signals", comparison.signals);
     ensure!(
         comparison.same * 100 > comparison.calls * 70,
@@ -182,17 +176,6 @@ fn real_programs_read_as_strace_reads_them() -> Result<()> {
         comparison.calls
     );
     Ok(())
-}
-
-/// The programs that were started.
-fn programs(threads: &Threads) -> BTreeSet<&str> {
-    threads
-        .calls
-        .values()
-        .flatten()
-        .filter(|line| line.name == "execve" && line.value() == "0")
-        .filter_map(|line| line.args.first()?.trim_matches('"').rsplit('/').next())
-        .collect()
 }
 
 /// A database that drops its privileges, and two runtimes with threads of their own. `$2` is the user, `$3` the cluster.
@@ -212,7 +195,8 @@ exit 0
 #[ignore = "root"]
 fn every_victim_reads_as_strace_reads_it() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let program = compile(folder.path())?;
+    let program = folder.path().join("victims");
+    compile(".", &program)?;
     let place = folder.path().join("v");
     fs::create_dir(&place)?;
     let names = [
@@ -245,9 +229,6 @@ fn every_victim_reads_as_strace_reads_it() -> Result<()> {
 fn a_database_and_runtimes_read_as_strace_reads_them() -> Result<()> {
     const USER: &str = "postgres";
     let folder = tempfile::tempdir()?;
-    let place = folder.path().join("p");
-    fs::create_dir(&place)?;
-    tool("chmod", &["-R", "a+rx"]).arg(folder.path()).status()?;
     let cluster = folder.path().join("c");
     fs::create_dir(&cluster)?;
     run(tool("chown", &[USER]).arg(&cluster))?;
@@ -261,25 +242,8 @@ fn a_database_and_runtimes_read_as_strace_reads_them() -> Result<()> {
             "-D",
         ])
         .arg(&cluster))?;
-    let script = folder.path().join("script");
-    fs::write(&script, RUNTIMES)?;
-    let words = [
-        "sh",
-        script.to_str().context("a path")?,
-        place.to_str().context("a path")?,
-        USER,
-        cluster.to_str().context("a path")?,
-    ];
-    let run = watch(folder, &words)?;
-    let comparison = compare(&run.theirs, &run.ours, &explained(&differences()?)?);
-    expect_equal("a database and runtimes", &comparison)?;
-    run.bundle.expect_nothing_lost()?;
-    let ran = programs(&run.theirs);
-    for program in ["postgres", "node", "java"] {
-        ensure!(ran.contains(program), "{program} did not run: {ran:?}");
-    }
-    ensure!(comparison.calls > 5_000, "only {} calls", comparison.calls);
-    Ok(())
+    let cluster = cluster.to_str().context("a path")?.to_owned();
+    watch_script(folder, RUNTIMES, &[USER, &cluster], &["postgres", "node", "java"]).map(drop)
 }
 
 /// A bundle of a command, recorded with these options.
@@ -295,7 +259,8 @@ fn record(folder: TempDir, options: &[&str], command: &[&str]) -> Result<Bundle>
 #[ignore = "root"]
 fn nobody_escapes_a_storm_of_processes() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let program = compile(folder.path())?;
+    let program = folder.path().join("victims");
+    compile(".", &program)?;
     let program = program.to_str().context("a path")?;
     let bundle = record(folder, &[], &[program, "storm", "20000"])?;
     bundle.expect_sealed()?;

@@ -4,23 +4,14 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stillframe_format::abi::uring as abi;
-use stillframe_tests::{Bundle, Container, Recording, capture, run, run_for, tool};
+use stillframe_tests::{Bundle, Container, Recording, capture, compile, run, run_for, tool};
 
 const LIMIT: Duration = Duration::from_secs(120);
 const EVERYTHING: &[&str] = &[
     "files", "batch", "refused", "waiting", "several", "overflow", "torn", "sqpoll",
 ];
-
-fn compile(folder: &Path) -> Result<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("victims/uring/rings.c");
-    let program = folder.join("rings");
-    let mut cc = tool("cc", &["-O1", "-static", "-w", "-o"]);
-    run(cc.arg(&program).arg(source).arg("-lpthread"))?;
-    Ok(program)
-}
 
 /// What the program said: for each case, in order, what was submitted, and what was done.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -166,7 +157,8 @@ fn required(bundle: &Bundle) -> Result<Vec<String>> {
 fn every_request_that_a_program_makes_and_all_that_comes_of_it_is_there() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let place = folder.path().to_str().context("a path")?.to_owned();
-    let program = compile(folder.path())?;
+    let program = folder.path().join("rings");
+    compile("uring/rings.c", &program)?;
     let mut words = vec![program.to_str().context("a path")?, place.as_str()];
     words.extend(EVERYTHING);
     let (bundle, output) = record(&[], &words)?;
@@ -294,7 +286,8 @@ fn answers(bundle: &Bundle, absent: &Value, slow: &Value) -> Result<()> {
 #[ignore = "root"]
 fn a_program_in_a_container_has_its_requests_and_a_neighbour_none() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    compile(folder.path())?;
+    let program = folder.path().join("rings");
+    compile("uring/rings.c", &program)?;
     let volume = format!("{}:/srv", folder.path().display());
     // Engines keep io_uring from containers, unless they are told not to.
     let container = Container::run(
@@ -304,7 +297,6 @@ fn a_program_in_a_container_has_its_requests_and_a_neighbour_none() -> Result<()
     )?;
     let recording = Recording::start(&[&container.name, "-t", "60s"])?;
     let output = container.exec(&["/srv/rings", "/srv"])?;
-    let program = folder.path().join("rings");
     run(&mut tool(
         program.to_str().context("a path")?,
         &[folder.path().to_str().context("a path")?, "batch", "files"],
@@ -335,7 +327,8 @@ fn a_program_in_a_container_has_its_requests_and_a_neighbour_none() -> Result<()
 fn by_ptrace_requests_are_said_to_be_missing() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let place = folder.path().to_str().context("a path")?.to_owned();
-    let program = compile(folder.path())?;
+    let program = folder.path().join("rings");
+    compile("uring/rings.c", &program)?;
     let words = [program.to_str().context("a path")?, place.as_str(), "batch"];
     let (bundle, _) = record(&["--syscalls", "ptrace"], &words)?;
     assert_eq!(bundle.count("evt.stream=uring")?, 0);

@@ -260,8 +260,9 @@ impl BlockSource {
         loop {
             if !stopping && stop.is_set() {
                 stopping = true;
-                decoder.until = Some(boottime());
+                // While the programs are there, and before the end: what does not fit the ring meanwhile is a loss.
                 run.unseen_at_the_end = self.unseen_at_the_end();
+                decoder.until = Some(boottime());
                 // Before the programs go, and with them what the kernel counted for them.
                 let losses = self.losses(run, decoder.until.unwrap_or(0));
                 outbox.events(losses)?;

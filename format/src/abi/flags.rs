@@ -102,8 +102,19 @@ fn separate(out: &mut String) {
 pub struct ValueSet {
     /// The values. Where two names share one, the first is used.
     pub values: &'static [(u64, &'static str)],
-    /// Whether a value without a name is rendered in hex rather than as a signed decimal.
-    pub hex: bool,
+    /// How a value without a name is rendered.
+    pub unnamed: Unnamed,
+}
+
+/// What a value is that has no name in its set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unnamed {
+    /// A signed number.
+    Number,
+    /// One that is not known here: in hex, with a remark.
+    Unknown,
+    /// The program's own: in hex.
+    Own,
 }
 
 impl ValueSet {
@@ -112,13 +123,16 @@ impl ValueSet {
     pub fn text(&self, raw: u64) -> String {
         let value = raw & 0xffff_ffff;
         if let Some((_, name)) = self.values.iter().find(|(known, _)| *known == value) {
-            (*name).to_owned()
-        } else if self.hex {
-            let mut out = format!("{value:#x}");
-            unknown(&mut out, self.values.iter());
-            out
-        } else {
-            super::low_i32(raw).to_string()
+            return (*name).to_owned();
+        }
+        match self.unnamed {
+            Unnamed::Number => super::low_i32(raw).to_string(),
+            Unnamed::Own => format!("{value:#x}"),
+            Unnamed::Unknown => {
+                let mut out = format!("{value:#x}");
+                unknown(&mut out, self.values.iter());
+                out
+            }
         }
     }
 }
@@ -139,11 +153,12 @@ macro_rules! values {
     ($($(#[$doc:meta])* $set:ident $unknown:ident { $($name:ident = $value:literal),* })*) => {
         $($(#[$doc])* pub static $set: ValueSet = ValueSet {
             values: &[$(($value, stringify!($name))),*],
-            hex: values!(@ $unknown),
+            unnamed: values!(@ $unknown),
         };)*
     };
-    (@ hex) => { true };
-    (@ dec) => { false };
+    (@ hex) => { Unnamed::Unknown };
+    (@ own) => { Unnamed::Own };
+    (@ dec) => { Unnamed::Number };
 }
 
 pub mod sets;
@@ -185,5 +200,9 @@ mod tests {
         assert_eq!(AF.text(99), "0x63 /* AF_??? */");
         assert_eq!(SOCK.text(0x4d), "0x4d /* SOCK_??? */");
         assert_eq!(IOCTL.text(0x1234_5678), "0x12345678");
+        assert_eq!(
+            (IPC_KEY.text(0), IPC_KEY.text(0x98_c157)),
+            ("IPC_PRIVATE".to_owned(), "0x98c157".to_owned())
+        );
     }
 }

@@ -77,13 +77,6 @@ pub fn name(opcode: u8) -> Option<&'static str> {
     operation(opcode).map(|(name, _)| name)
 }
 
-/// The number of an operation's name.
-#[must_use]
-pub fn opcode(name: &str) -> Option<u8> {
-    let at = OPERATIONS.iter().position(|(known, _)| *known == name)?;
-    u8::try_from(at).ok()
-}
-
 /// Whether a request has a descriptor. Of an operation that is not known it is not known either, so: no.
 #[must_use]
 pub fn has_descriptor(opcode: u8) -> bool {
@@ -113,7 +106,6 @@ mod tests {
     fn operations_have_the_kernels_numbers() {
         for (number, expected) in [(0, "NOP"), (22, "READ"), (40, "MSG_RING"), (62, "PIPE")] {
             assert_eq!(name(number), Some(expected));
-            assert_eq!(opcode(expected), Some(number));
         }
         assert_eq!(name(63), None);
         assert!(has_descriptor(22) && !has_descriptor(18) && !has_descriptor(200));

@@ -329,10 +329,8 @@ fn signal_number(text: &str) -> u32 {
     if let Ok(number) = text.parse() {
         return number;
     }
-    let name = text.strip_prefix("SIG").unwrap_or(text);
-    (1..=31)
-        .find(|number| signal::name(*number).is_some_and(|known| known.strip_prefix("SIG") == Some(name)))
-        .unwrap_or(0)
+    // Of real-time signals engines and the kernel have other numbers.
+    signal::number(text).filter(|number| *number < 32).unwrap_or(0)
 }
 
 /// A number that an engine writes as text.

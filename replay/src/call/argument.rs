@@ -95,10 +95,6 @@ impl Seen<'_> {
             Kind::Flags(set) if std::ptr::eq(set, &sets::FUTEX) => super::special::futex_op(raw),
             Kind::Flags(set) => set.on(self.abi).text(raw),
             Kind::Value(set) if std::ptr::eq(set, &values::IOCTL) => super::special::ioctl_request(raw),
-            // Any key but one is the program's own.
-            Kind::Value(set) if std::ptr::eq(set, &values::IPC_KEY) && raw & 0xffff_ffff != 0 => {
-                format!("{:#x}", raw & 0xffff_ffff)
-            }
             Kind::Value(set) => set.text(raw),
             Kind::Ioctl { request_arg } => {
                 let request = u64::from(abi::low_u32(other(request_arg)));

@@ -15,11 +15,11 @@ const WORK: [(&str, &str); 2] = [
     ("dd", "`dd bs=1`: read and write of a byte"),
     ("server", "a server: epoll_wait, read of 45 bytes, write of 5"),
 ];
-/// The stages, each after the one that it builds on.
-const STAGES: [(&str, &str, &str); 2] = [
-    ("make", "decode", "from the ring's bytes to rows"),
+/// The stages, each behind the one that it builds on; the first only makes the work.
+const STAGES: [(&str, &str); 3] = [
+    ("make", ""),
+    ("decode", "from the ring's bytes to rows"),
     (
-        "decode",
         "record",
         "ordered, folded into the state, sealed, hashed, compressed",
     ),
@@ -82,18 +82,23 @@ fn counted(program: &Path, folder: &Path) -> Result<String> {
             profile(program, work, stage, calls, file)
         };
         let a_call = |few: u64, many: u64| many.saturating_sub(few) as f64 / (MANY - FEW) as f64;
-        for (before, stage, stage_is) in STAGES {
-            let (few, many) = (count(stage, FEW)?, count(stage, MANY)?);
-            let less = a_call(count(before, FEW)?.total, count(before, MANY)?.total);
-            let all = a_call(few.total, many.total) - less;
-            text.push_str(&format!("| {work_is} | {stage_is} | {all:.0} |\n"));
-            if stage != "record" {
-                continue;
-            }
-            for (function, function_is) in PARTS {
-                let part = a_call(few.of(function)?, many.of(function)?);
-                text.push_str(&format!("| | … of that: {function_is} | {part:.0} |\n"));
-            }
+        let mut counts = Vec::new();
+        for (stage, _) in STAGES {
+            counts.push((count(stage, FEW)?, count(stage, MANY)?));
+        }
+        let all = |(few, many): &(Profile, Profile)| a_call(few.total, many.total);
+        for ((before, with), (_, stage_is)) in counts
+            .iter()
+            .zip(counts.iter().skip(1))
+            .zip(STAGES.iter().skip(1))
+        {
+            let spent = all(with) - all(before);
+            text.push_str(&format!("| {work_is} | {stage_is} | {spent:.0} |\n"));
+        }
+        let (few, many) = counts.last().context("no stage")?;
+        for (function, function_is) in PARTS {
+            let part = a_call(few.of(function)?, many.of(function)?);
+            text.push_str(&format!("| | … of that: {function_is} | {part:.0} |\n"));
         }
     }
     Ok(text)

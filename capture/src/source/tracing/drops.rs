@@ -19,7 +19,8 @@ impl Drops {
         }
     }
 
-    /// A loss for each CPU whose total, as it is read at `now`, is more than what was told.
+    /// A loss for each CPU whose total, as it is read at `now`, is more than what was told. Without totals, which could not
+    /// be read then, nothing is told, and the next time tells it.
     pub(crate) fn tell(
         &mut self,
         stream: Stream,
@@ -27,6 +28,9 @@ impl Drops {
         totals: &[u64],
         now: u64,
     ) -> Vec<(u64, Draft)> {
+        if totals.is_empty() {
+            return Vec::new();
+        }
         self.told.resize(totals.len().max(self.told.len()), 0);
         let from = std::mem::replace(&mut self.until, now);
         let grown = (0_u16..).zip(totals).zip(&mut self.told);
@@ -81,5 +85,6 @@ mod tests {
         );
         assert_eq!(told(&[3, 5], 40), [(4, "cpu 1".to_owned(), 30, 40)]);
         assert_eq!(told(&[], 50), []);
+        assert_eq!(told(&[4, 5], 60), [(1, "cpu 0".to_owned(), 40, 60)]);
     }
 }

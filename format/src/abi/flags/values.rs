@@ -1,10 +1,10 @@
 //! Sets of values, of which an argument holds one. `NAME how-the-unknown-is-shown { values }`.
 
-use super::ValueSet;
+use super::{Unnamed, ValueSet};
 
 values! {
     /// Keys of shared memory and such.
-    IPC_KEY hex {
+    IPC_KEY own {
         IPC_PRIVATE = 0
     }
 
