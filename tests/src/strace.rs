@@ -240,17 +240,28 @@ fn arguments(text: &str) -> Vec<String> {
     out
 }
 
-/// The place of a difference in what a descriptor is called.
-const NAME: usize = usize::MAX;
+/// Where in a line a difference is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Any argument, or the result.
+    Any,
+    /// One of its arguments, from 1.
+    Argument(usize),
+    /// Its result.
+    Result,
+    /// What stands in angle brackets behind descriptors, wherever in the line; all the rest is the same.
+    Name,
+    /// The whole line: the thread's last, which strace does not have.
+    Last,
+}
 
-/// A difference that is known and explained: of a call, at one of its arguments (from 1), its result (0), or in the
-/// names of descriptors alone (`NAME`).
+/// A difference that is known and explained.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explained {
     /// The call; `*` for any.
     pub call: String,
-    /// Which argument; 0 for the result; `None` for any.
-    pub place: Option<usize>,
+    /// Where in its line.
+    pub place: Place,
     /// A piece that strace's text there holds; empty for any.
     pub theirs: String,
     /// A piece that ours holds; empty for any.
@@ -278,10 +289,11 @@ pub fn explained(table: &str) -> Result<Vec<Explained>> {
         rows.push(Explained {
             call: (*call).to_owned(),
             place: match *place {
-                "any" => None,
-                "result" => Some(0),
-                "name" => Some(NAME),
-                number => Some(number.parse().with_context(|| format!("no place: {line}"))?),
+                "any" => Place::Any,
+                "result" => Place::Result,
+                "name" => Place::Name,
+                "last" => Place::Last,
+                number => Place::Argument(number.parse().with_context(|| format!("no place: {line}"))?),
             },
             theirs: theirs.replace("\\|", "|"),
             ours: ours.replace("\\|", "|"),
@@ -339,7 +351,14 @@ pub fn compare(theirs: &Threads, ours: &Threads, known: &[Explained]) -> Compari
             let ended = line.result == "?" && index + 1 == wanted.len() && line.name == other.name;
             if (line.name.as_str(), line.value()) != (other.name.as_str(), other.value())
                 && !ended
-                && !is_known(known, &mut out.used, &line.name, 0, &line.result, &other.result)
+                && !is_known(
+                    known,
+                    &mut out.used,
+                    &line.name,
+                    Place::Result,
+                    &line.result,
+                    &other.result,
+                )
             {
                 out.sequences.push(format!(
                     "{tid}, call {index}:\n    strace {}\n    ours   {}",
@@ -358,14 +377,30 @@ pub fn compare(theirs: &Threads, ours: &Threads, known: &[Explained]) -> Compari
             }
             let mut what = String::new();
             if line.result != other.result
-                && !is_known(known, &mut out.used, &line.name, 0, &line.result, &other.result)
+                && !is_known(
+                    known,
+                    &mut out.used,
+                    &line.name,
+                    Place::Result,
+                    &line.result,
+                    &other.result,
+                )
             {
                 let _ = write!(what, " result");
             }
             for at in 0..line.args.len().max(other.args.len()) {
                 let one = line.args.get(at).map_or("", String::as_str);
                 let two = other.args.get(at).map_or("", String::as_str);
-                if one != two && !is_known(known, &mut out.used, &line.name, at + 1, one, two) {
+                if one != two
+                    && !is_known(
+                        known,
+                        &mut out.used,
+                        &line.name,
+                        Place::Argument(at + 1),
+                        one,
+                        two,
+                    )
+                {
                     let _ = write!(what, " {}", at + 1);
                 }
             }
@@ -378,7 +413,10 @@ pub fn compare(theirs: &Threads, ours: &Threads, known: &[Explained]) -> Compari
                 ));
             }
         }
-        if let Some(more) = found.get(wanted.len()) {
+        if let Some(more) = found.get(wanted.len())
+            && !(found.len() == wanted.len() + 1
+                && is_known(known, &mut out.used, &more.name, Place::Last, "", &more.result))
+        {
             out.sequences
                 .push(format!("{tid}: strace ends before {}", more.text()));
         }
@@ -406,15 +444,20 @@ fn is_known(
     known: &[Explained],
     used: &mut [usize],
     call: &str,
-    place: usize,
+    place: Place,
     theirs: &str,
     ours: &str,
 ) -> bool {
     // Names of descriptors stand in many places; all the rest has to be the same there.
-    let place = if bare(theirs) == bare(ours) { NAME } else { place };
+    let place = if bare(theirs) == bare(ours) {
+        Place::Name
+    } else {
+        place
+    };
     for (row, used) in known.iter().zip(used) {
         if (row.call == "*" || row.call == call)
-            && row.place.map_or(place != NAME, |other| other == place)
+            && (row.place == place
+                || (row.place == Place::Any && !matches!(place, Place::Name | Place::Last)))
             && theirs.contains(&row.theirs)
             && ours.contains(&row.ours)
         {
@@ -477,6 +520,23 @@ mod tests {
             panic!("{:?}", comparison.sequences);
         };
         assert!(only.starts_with("2, call 0"), "{only}");
+    }
+
+    #[test]
+    fn a_thread_killed_at_the_entry_of_its_last_call_may_be_known() {
+        let theirs = parse("1 1.0 close(1) = 0\n1 1.1 +++ exited with 0 +++\n").unwrap();
+        let ours = |more: &str| parse(&format!("1 1.0 close(1) = 0\n{more}")).unwrap();
+        let known = explained("| `*` | last | `` | `ENOSYS` | because |\n").unwrap();
+        let unlike = |more: &str| compare(&theirs, &ours(more), &known).sequences.len();
+        assert_eq!(
+            unlike("1 1.1 futex(0x1) = -1 ENOSYS (Function not implemented)\n"),
+            0
+        );
+        assert_eq!(unlike("1 1.1 futex(0x1) = 0\n"), 1);
+        assert_eq!(
+            unlike("1 1.1 futex(0x1) = -1 ENOSYS (x)\n1 1.2 futex(0x1) = -1 ENOSYS (x)\n"),
+            1
+        );
     }
 
     #[test]
