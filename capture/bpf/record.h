@@ -173,9 +173,11 @@ SF_SIZE(sf_op, 4);
 #define SF_OPS 7
 struct sf_rule {
 	struct sf_op ops[SF_OPS];
-	u32 count;
+	u16 count;
+	u16 limit; /* bytes of data that are copied, at most SF_DATA_MAX */
 };
 SF_OFFSET(sf_rule, count, 28);
+SF_OFFSET(sf_rule, limit, 30);
 SF_SIZE(sf_rule, 32);
 
 /* Calls of one table that can have a rule: numbers 0 to 511; i386 follows x86-64 in the map. */

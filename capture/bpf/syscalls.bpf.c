@@ -13,7 +13,6 @@ char licensed[] SEC("license") = "Dual MIT/GPL";
 
 /* Filled in by user space before the programs are loaded, so the verifier sees constants. */
 volatile const u32 self_tgid = 0;
-volatile const u32 data_limit = 64;
 volatile const u32 watches_entries = 1;
 volatile const u32 group_mode = SF_GROUP_CGROUP2;
 
@@ -53,6 +52,7 @@ struct scratch {
 	u32 compat;
 	u32 count;
 	u32 nr;
+	u32 data_limit; /* of the call's rule */
 	u32 list_len; /* what `gather` found */
 	u32 list_status;
 	u8 bytes[BYTES];
@@ -293,7 +293,7 @@ INLINE void capture_segments(struct scratch *s, u8 arg, u64 from, u64 count, u64
 	u32 off = s->off;
 	u32 done = 0;
 	u64 length = 0;
-	u32 limit = bounded(data_limit, SF_DATA_MAX);
+	u32 limit = bounded(s->data_limit, SF_DATA_MAX);
 	long error = 0;
 	if (!from)
 		return;
@@ -517,11 +517,11 @@ __attribute__((noinline)) int capture_op(struct scratch *s, u32 packed)
 		break;
 	}
 	case SF_OP_BUFFER:
-		capture_bytes(s, arg, kind, from, count, bounded(data_limit, SF_DATA_MAX));
+		capture_bytes(s, arg, kind, from, count, bounded(s->data_limit, SF_DATA_MAX));
 		break;
 	case SF_OP_BUFFER_RET:
 		if (s->ret >= 0)
-			capture_bytes(s, arg, kind, from, s->ret, bounded(data_limit, SF_DATA_MAX));
+			capture_bytes(s, arg, kind, from, s->ret, bounded(s->data_limit, SF_DATA_MAX));
 		break;
 	case SF_OP_IOVEC:
 		capture_segments(s, arg, from, count, ~0ULL);
@@ -562,7 +562,7 @@ __attribute__((noinline)) int capture_op(struct scratch *s, u32 packed)
 	case SF_OP_BUFFER_PTR: {
 		u32 length = 0;
 		if (from && count && !read_user(&length, sizeof(length), (void *)count))
-			capture_bytes(s, arg, kind, from, length, bounded(data_limit, SF_DATA_MAX));
+			capture_bytes(s, arg, kind, from, length, bounded(s->data_limit, SF_DATA_MAX));
 		break;
 	}
 	case SF_OP_FUTEX: {
@@ -785,11 +785,12 @@ INLINE void bare_call(struct task_struct *task, struct thread *thread, s64 ret, 
 	} while (0)
 
 /* A call with one buffer, such as read and write, of which little is copied: no detour through the scratch. */
-INLINE void buffer_call(struct task_struct *task, struct thread *thread, s64 ret, u8 flags, struct sf_op *op)
+INLINE void buffer_call(struct task_struct *task, struct thread *thread, s64 ret, u8 flags, struct sf_rule *rule)
 {
+	struct sf_op *op = &rule->ops[0];
 	u64 from = thread->args[op->arg & 7];
 	u64 length = op->op == SF_OP_BUFFER ? thread->args[op->len & 7] : (u64)ret;
-	u32 n = bounded(length, data_limit);
+	u32 n = bounded(length, bounded(rule->limit, SMALL_MAX));
 	u8 status = n < length ? SF_TRUNCATED : SF_WHOLE;
 	u64 original = n < length ? length : 0;
 	if (!from || (op->op == SF_OP_BUFFER_RET && ret < 0)) {
@@ -816,6 +817,7 @@ INLINE void call_with_captures(struct task_struct *task, struct thread *thread, 
 	s->ret = ret;
 	s->off = sizeof(*record);
 	s->compat = thread->abi;
+	s->data_limit = rule->limit;
 	s->count = 0;
 	for (int i = 0; i < 6; i++)
 		s->args[i] = thread->args[i];
@@ -869,9 +871,9 @@ int call_exit(u64 *ctx)
 	}
 	if (!rule || !rule->count)
 		bare_call(task, thread, ret, flags);
-	else if (rule->count == 1 && data_limit <= SMALL_MAX &&
+	else if (rule->count == 1 && rule->limit <= SMALL_MAX &&
 		 (rule->ops[0].op == SF_OP_BUFFER || rule->ops[0].op == SF_OP_BUFFER_RET))
-		buffer_call(task, thread, ret, flags, &rule->ops[0]);
+		buffer_call(task, thread, ret, flags, rule);
 	else
 		call_with_captures(task, thread, ret, flags, rule);
 	return 0;

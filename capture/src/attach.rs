@@ -215,7 +215,7 @@ impl Attached {
             "syscalls" => {
                 let config = SyscallConfig {
                     targets: targets(),
-                    data_limit: plan.limits.data,
+                    data: plan.limits.data,
                     durations: plan.durations,
                     ring_bytes: plan.memory.syscalls_bytes,
                 };
@@ -327,7 +327,7 @@ impl Attached {
     fn trace(&mut self, plan: &Plan, refused: Option<&SourceError>) -> Result<(), SourceError> {
         let mut source = PtraceSource::new(&PtraceConfig {
             targets: plan.targets.clone(),
-            data_limit: plan.limits.data,
+            data: plan.limits.data,
             ring_bytes: plan.memory.syscalls_bytes,
         })?;
         if let Some(refused) = refused {

@@ -4,6 +4,7 @@ mod quantity;
 
 pub use quantity::{show_size, show_time};
 
+use crate::snaplen::{LARGEST_DATA, Snaplen};
 use clap::{ArgAction, ArgGroup, Parser, ValueEnum};
 use quantity::{parse_size, parse_time};
 use serde::Serialize;
@@ -157,15 +158,15 @@ pub struct Arguments {
     #[arg(long, value_name = "SIZE", default_value = "128M", help_heading = "Limits", value_parser = memory_size)]
     pub max_memory: u64,
 
-    /// Bytes kept of a packet.
+    /// Bytes kept of a packet [default: 65535]; or of several classes, as in packet=96,recv=512,write=0. The classes of
+    /// calls (read, write, recv, send, other) are by their names, whatever the descriptor is, and go before --data.
     #[arg(
         long,
-        value_name = "N",
-        default_value_t = 65_535,
+        value_name = "N|CLASS=N,…",
         help_heading = "Limits",
-        value_parser = clap::value_parser!(u32).range(1..=262_144)
+        value_parser = Snaplen::parse
     )]
-    pub snaplen: u32,
+    pub snaplen: Option<Snaplen>,
 
     /// Bytes kept of what a call reads, writes, sends or receives; at most 4096.
     #[arg(
@@ -173,11 +174,11 @@ pub struct Arguments {
         value_name = "N",
         default_value_t = 64,
         help_heading = "Limits",
-        value_parser = clap::value_parser!(u32).range(0..=4_096)
+        value_parser = clap::value_parser!(u32).range(0..=i64::from(LARGEST_DATA))
     )]
     pub data: u32,
 
-    /// Keep no payload at all: nothing of calls' buffers, and of packets only the headers.
+    /// Keep no payload at all, whatever --snaplen says: nothing of calls' buffers, and of packets only the headers.
     #[arg(long, help_heading = "Limits", conflicts_with = "data")]
     pub no_data: bool,
 
@@ -364,6 +365,8 @@ mod tests {
             "web --data 4097",
             "web --data 1 --no-data",
             "web --snaplen 0",
+            "web --snaplen read=4097",
+            "web --snaplen connect=1",
             "web --max-size 3",
             "web --max-memory 1T",
             "web --lookback 8d",
@@ -386,7 +389,7 @@ mod tests {
             (arguments.max_size, arguments.max_memory, arguments.lookback_size),
             (1 << 30, 128 << 20, 16 << 20)
         );
-        assert_eq!((arguments.snaplen, arguments.data), (65_535, 64));
+        assert_eq!((arguments.snaplen, arguments.data), (None, 64));
         assert_eq!(arguments.lookback, Duration::from_secs(600));
         assert_eq!(arguments.secrets, SecretsChoice::Mask);
     }

@@ -23,6 +23,7 @@ pub mod run;
 mod secrets;
 pub mod session;
 pub mod signals;
+pub mod snaplen;
 pub mod snapshot;
 pub mod source;
 pub mod sys;

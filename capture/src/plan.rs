@@ -14,6 +14,7 @@ use crate::command::{self, CommandError};
 use crate::engine::{Container, Engine, EngineError, Secrets};
 use crate::exit;
 use crate::output::OutputPlan;
+use crate::snaplen::{DataLimits, WHOLE_PACKET};
 use crate::target::resolve::{self, TargetError};
 use crate::target::{Target, TargetKind};
 use jiff::Timestamp;
@@ -155,8 +156,8 @@ pub struct Limits {
     pub max_memory: u64,
     /// Bytes kept of a packet.
     pub snaplen: u32,
-    /// Bytes kept of a call's buffers; 0 for none.
-    pub data: u32,
+    /// Bytes kept of a call's data.
+    pub data: DataLimits,
     /// `--no-data`: no payload at all, so packets are cut after their headers, whatever `snaplen` says.
     pub headers_only: bool,
 }
@@ -313,6 +314,7 @@ fn assemble(arguments: &Arguments, found: Found, now: Timestamp) -> Plan {
         },
     };
     let memory = Memory::split(arguments.max_memory, network_namespaces(&found.targets));
+    let snaplen = arguments.snaplen.unwrap_or_default();
     let mut plan = Plan {
         asked,
         targets: found.targets,
@@ -326,8 +328,12 @@ fn assemble(arguments: &Arguments, found: Found, now: Timestamp) -> Plan {
         limits: Limits {
             max_size: arguments.max_size,
             max_memory: arguments.max_memory,
-            snaplen: arguments.snaplen,
-            data: if arguments.no_data { 0 } else { arguments.data },
+            snaplen: snaplen.packet.unwrap_or(WHOLE_PACKET),
+            data: if arguments.no_data {
+                DataLimits::all(0)
+            } else {
+                snaplen.data(arguments.data)
+            },
             headers_only: arguments.no_data,
         },
         memory,

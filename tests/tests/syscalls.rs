@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use stillframe_tests::{Container, Recording, run, tool};
+use stillframe_tests::{Bundle, Container, Recording, capture, run, tool};
 
 #[test]
 #[ignore = "root"]
@@ -189,5 +189,48 @@ fn event_numbers_are_dense_and_times_have_nine_digits() -> Result<()> {
         bundle.shows("events", &["--count"])?.trim().parse::<u64>()?,
         expected - 1
     );
+    Ok(())
+}
+
+/// A pipe, a pair of sockets and a link, each moving 300 bytes or what there is.
+const TRANSFERS: &str = "import os, socket
+data = b'0123456789' * 30
+r, w = os.pipe()
+os.write(w, data)
+os.read(r, 300)
+a, b = socket.socketpair()
+a.send(data)
+b.recv(300)
+os.symlink(data.decode()[:200], '/tmp/stillframe-snaplen-' + str(os.getpid()))
+os.readlink('/tmp/stillframe-snaplen-' + str(os.getpid()))
+os.unlink('/tmp/stillframe-snaplen-' + str(os.getpid()))";
+
+#[test]
+#[ignore = "root"]
+fn each_class_of_data_is_kept_to_its_own_length() -> Result<()> {
+    for engine in ["bpf", "ptrace"] {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("x.capture.tar.zst");
+        let mut capture = capture(&["--syscalls", engine, "--no-packets", "--no-block", "--data", "7"])?;
+        capture.args(["--snaplen", "read=3,write=0,recv=100,send=250", "-o"]);
+        capture
+            .arg(&path)
+            .args(["--", "/usr/bin/python3", "-c", TRANSFERS]);
+        run(&mut capture)?;
+        let bundle = Bundle::new(path, Some(folder));
+        for (call, kept) in [("read", 3), ("recvfrom", 100), ("sendto", 250), ("readlink", 7)] {
+            let found = bundle.events(&format!(
+                "evt.type={call} and evt.rawres in (200, 300) and evt.buflen in (200, 300)"
+            ))?;
+            let [found] = found.as_slice() else {
+                anyhow::bail!("{engine}: {} times {call}", found.len());
+            };
+            let buffer = found["evt.buffer"].as_str().context("no data")?;
+            assert_eq!(buffer, &"0123456789".repeat(30)[..kept], "{engine}: {call}");
+        }
+        let written = bundle.events("evt.type=write and evt.rawres=300")?;
+        assert_eq!(written.len(), 1, "{engine}");
+        assert_eq!(written[0].get("evt.buffer"), None, "{engine}: {}", written[0]);
+    }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::{Asked, Plan, SOURCES};
 use crate::cli::{SyscallsChoice, show_size, show_time};
 use crate::engine::Secrets;
+use crate::snaplen::DataLimits;
 use crate::target::{Target, TargetKind};
 use std::fmt::{Display, Formatter, Result};
 
@@ -102,10 +103,21 @@ impl Plan {
         if self.limits.headers_only {
             "none: no buffers of calls, and only the headers of packets".to_owned()
         } else {
-            format!(
-                "{} bytes of a call's buffers, {} bytes of a packet",
-                self.limits.data, self.limits.snaplen
-            )
+            let DataLimits {
+                read,
+                write,
+                recv,
+                send,
+                other,
+            } = self.limits.data;
+            let calls = if self.limits.data == DataLimits::all(read) {
+                format!("{read} bytes of a call's buffers")
+            } else {
+                format!(
+                    "of calls' buffers {read} bytes of read, {write} of write, {recv} of recv, {send} of send, {other} of others"
+                )
+            };
+            format!("{calls}, {} bytes of a packet", self.limits.snaplen)
         }
     }
 }

@@ -13,6 +13,7 @@ pub use open_calls::OpenCalls;
 pub use ptrace::{PtraceConfig, PtraceSource, Tracees};
 pub(crate) use ptrace::{SLOW_NOTE, yama};
 
+use crate::snaplen::DataLimits;
 use crate::source::tracing::drops::Drops;
 use crate::source::tracing::{Programs, boottime, kernel_btf, refused, ring_size};
 use crate::source::{Message, Outbox, RecorderGone, Report, Source, SourceError, Stop};
@@ -123,8 +124,8 @@ const COUNTERS: Duration = Duration::from_millis(500);
 pub struct SyscallConfig {
     /// Whose calls. More can be added while it runs: [`SyscallSource::targets`].
     pub targets: Vec<Target>,
-    /// How many bytes of what is read, written, sent or received are kept for a call, at most 4096; 0 for none.
-    pub data_limit: u32,
+    /// How much is kept of what is read, written, sent or received.
+    pub data: DataLimits,
     /// Whether the entries of calls are watched too: without, there are no durations, what never returns is not seen,
     /// and the rest of the host pays less.
     pub durations: bool,
@@ -136,7 +137,7 @@ impl Default for SyscallConfig {
     fn default() -> Self {
         Self {
             targets: Vec::new(),
-            data_limit: 64,
+            data: DataLimits::all(64),
             durations: true,
             ring_bytes: 64 << 20,
         }
@@ -165,7 +166,6 @@ impl SyscallSource {
         let btf = kernel_btf(SOURCE)?;
         let ring_bytes = ring_size(config.ring_bytes);
         let mode = GroupMode::for_targets(&config.targets);
-        let data_limit = config.data_limit.min(wire::DATA_MAX);
         let watches_entries = u32::from(config.durations);
         let own = std::process::id();
         let mode_number = mode.number();
@@ -174,12 +174,11 @@ impl SyscallSource {
             .btf(Some(&btf))
             .allow_unsupported_maps()
             .override_global("self_tgid", &own, true)
-            .override_global("data_limit", &data_limit, true)
             .override_global("watches_entries", &watches_entries, true)
             .override_global("group_mode", &mode_number, true)
             .map_max_entries("ring", ring_bytes);
         let mut programs = Programs::load(SOURCE, &mut loader, OBJECT)?;
-        fill_rules(&mut programs, data_limit > 0)?;
+        fill_rules(&mut programs, &config.data)?;
         let ring = RingBuf::try_from(programs.take_map(SOURCE, "ring")?)
             .map_err(|error| refused(SOURCE, "map ring", &error))?;
         let drops = PerCpuArray::try_from(programs.take_map(SOURCE, "drops")?)
@@ -442,7 +441,7 @@ impl Source for SyscallSource {
     }
 }
 
-fn fill_rules(programs: &mut Programs, data: bool) -> Result<(), SourceError> {
+fn fill_rules(programs: &mut Programs, data: &DataLimits) -> Result<(), SourceError> {
     // The map stays where it is: programs that are loaded later refer to its descriptor.
     let map = programs
         .ebpf

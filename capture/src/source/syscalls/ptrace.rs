@@ -18,8 +18,9 @@ mod tracer;
 pub(crate) use tracees::yama;
 
 use super::decode::{Decoded, Decoder};
-use super::{BATCH_AGE, BATCH_BYTES, BATCH_ROWS, COUNTERS, IO_URING_NOTE, PAUSE, SOURCE, send, wire};
+use super::{BATCH_AGE, BATCH_BYTES, BATCH_ROWS, COUNTERS, IO_URING_NOTE, PAUSE, SOURCE, send};
 use crate::command::TracedEnd;
+use crate::snaplen::DataLimits;
 use crate::source::tracing::boottime;
 use crate::source::{Outbox, RecorderGone, Report, Source, SourceError, Stop};
 use crate::target::{Target, TargetKind};
@@ -62,8 +63,8 @@ const LISTING: Duration = Duration::from_millis(500);
 pub struct PtraceConfig {
     /// Whose calls. More can be added while it runs: [`PtraceSource::tracees`].
     pub targets: Vec<Target>,
-    /// How many bytes of what is read, written, sent or received are kept for a call, at most 4096; 0 for none.
-    pub data_limit: u32,
+    /// How much is kept of what is read, written, sent or received.
+    pub data: DataLimits,
     /// Memory for records that wait to be decoded, in bytes.
     pub ring_bytes: u64,
 }
@@ -85,7 +86,7 @@ impl PtraceSource {
     /// When the kernel does not let a target be traced (then `missing` names the capability).
     pub fn new(config: &PtraceConfig) -> Result<Self, SourceError> {
         let shared = Arc::new(Shared {
-            book: Mutex::new(Book::new(config.data_limit.min(wire::DATA_MAX))),
+            book: Mutex::new(Book::new(&config.data)),
             ring: Ring::new(usize::try_from(config.ring_bytes).unwrap_or(usize::MAX)),
             stop: Stop::default(),
             signals: AtomicU64::new(0),
@@ -370,7 +371,7 @@ mod tests {
         }
         let mut source = PtraceSource::new(&PtraceConfig {
             targets: vec![resolve::command("sh", pid).unwrap()],
-            data_limit: 64,
+            data: DataLimits::all(64),
             ring_bytes,
         })
         .unwrap();

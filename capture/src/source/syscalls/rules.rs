@@ -4,6 +4,7 @@
 //! call without such arguments is recorded with its registers alone.
 
 use super::wire;
+use crate::snaplen::DataLimits;
 use stillframe_format::abi::{self, Call, Kind, Layout};
 use stillframe_format::event::{Abi, ArgKind, When};
 
@@ -144,48 +145,62 @@ fn ops(abi: Abi, call: &Call) -> Vec<Op> {
     ops
 }
 
-/// The rules as the `rules` map holds them: index and value.
-///
-/// `data` false leaves out everything that copies the contents of reads and writes.
-pub(crate) fn map_entries(data: bool) -> Vec<(u32, [u8; wire::RULE])> {
-    entries(data).map(|(index, ops)| (index, encode(&ops))).collect()
+/// What is done for a call: `struct sf_rule`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rule {
+    /// What to copy.
+    pub(crate) ops: Vec<Op>,
+    /// How much of data, in bytes.
+    pub(crate) limit: u32,
+}
+
+/// The rules as the `rules` map holds them: index and value. Where nothing is kept of a call's data, nothing copies it.
+pub(crate) fn map_entries(data: &DataLimits) -> Vec<(u32, [u8; wire::RULE])> {
+    entries(data)
+        .map(|(index, rule)| (index, encode(&rule)))
+        .collect()
 }
 
 /// The same rules for whoever looks them up here.
-pub(crate) struct Rules(Vec<Vec<Op>>);
+pub(crate) struct Rules(Vec<Rule>);
 
 impl Rules {
     /// The rules, as [`map_entries`] has them.
-    pub(crate) fn new(data: bool) -> Self {
-        let mut table = vec![Vec::new(); 2 * wire::RULES as usize];
-        for (index, ops) in entries(data) {
+    pub(crate) fn new(data: &DataLimits) -> Self {
+        let mut table = vec![Rule::default(); 2 * wire::RULES as usize];
+        for (index, rule) in entries(data) {
             if let Some(row) = table.get_mut(index as usize) {
-                *row = ops;
+                *row = rule;
             }
         }
         Self(table)
     }
 
-    /// What to copy for a call; nothing for one that has no rule.
-    pub(crate) fn of(&self, abi: Abi, number: u32) -> &[Op] {
+    /// What to do for a call; nothing for one that has no rule.
+    pub(crate) fn of(&self, abi: Abi, number: u32) -> &Rule {
+        const NONE: &Rule = &Rule {
+            ops: Vec::new(),
+            limit: 0,
+        };
         if number >= wire::RULES {
-            return &[];
+            return NONE;
         }
-        self.0.get(index(abi, number) as usize).map_or(&[], Vec::as_slice)
+        self.0.get(index(abi, number) as usize).unwrap_or(NONE)
     }
 }
 
-fn entries(data: bool) -> impl Iterator<Item = (u32, Vec<Op>)> {
+fn entries(data: &DataLimits) -> impl Iterator<Item = (u32, Rule)> {
     [Abi::X86_64, Abi::I386]
         .into_iter()
         .flat_map(|abi| abi::all(abi).map(move |(number, call)| (abi, number, call)))
         .filter(|(_, number, _)| *number < wire::RULES)
         .filter_map(move |(abi, number, call)| {
+            let limit = data.of(call.name);
             let kept: Vec<Op> = ops(abi, call)
                 .into_iter()
-                .filter(|op| data || !op.is_data())
+                .filter(|op| limit > 0 || !op.is_data())
                 .collect();
-            (!kept.is_empty()).then(|| (index(abi, number), kept))
+            (!kept.is_empty()).then(|| (index(abi, number), Rule { ops: kept, limit }))
         })
 }
 
@@ -197,23 +212,26 @@ fn index(abi: Abi, number: u32) -> u32 {
     }
 }
 
-fn encode(ops: &[Op]) -> [u8; wire::RULE] {
+fn encode(rule: &Rule) -> [u8; wire::RULE] {
     let mut bytes = [0; wire::RULE];
-    let (slots, count) = bytes.split_at_mut(wire::OPS * 4);
-    let mut used = 0_u32;
-    for (slot, op) in slots.chunks_exact_mut(4).zip(ops) {
+    let (slots, rest) = bytes.split_at_mut(wire::OPS * 4);
+    let (count, limit) = rest.split_at_mut(2);
+    let mut used = 0_u16;
+    for (slot, op) in slots.chunks_exact_mut(4).zip(&rule.ops) {
         slot.copy_from_slice(&[op.how, op.arg, op.len, op.kind as u8]);
         used += 1;
     }
     count.copy_from_slice(&used.to_ne_bytes());
+    limit.copy_from_slice(&u16::try_from(rule.limit).unwrap_or(u16::MAX).to_ne_bytes());
     bytes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snaplen::DataClass;
     use crate::source::tracing::record::header;
-    use std::collections::HashSet;
+    use std::collections::{BTreeSet, HashSet};
 
     #[test]
     fn operations_are_the_headers() {
@@ -293,8 +311,13 @@ mod tests {
 
     #[test]
     fn both_engines_have_the_same_rules() {
-        let rules = Rules::new(true);
-        for (number, rule) in map_entries(true) {
+        let data = DataLimits {
+            read: 4_096,
+            write: 0,
+            ..DataLimits::all(64)
+        };
+        let rules = Rules::new(&data);
+        for (number, rule) in map_entries(&data) {
             let (abi, number) = if number < wire::RULES {
                 (Abi::X86_64, number)
             } else {
@@ -302,23 +325,42 @@ mod tests {
             };
             assert_eq!(encode(rules.of(abi, number)), rule, "{abi:?} {number}");
         }
-        assert_eq!(rules.of(Abi::X86_64, 39), [], "getpid");
+        assert_eq!(rules.of(Abi::X86_64, 39).ops, [], "getpid");
         assert_eq!(
-            rules.of(Abi::X86_64, wire::RULES),
+            rules.of(Abi::X86_64, wire::RULES).ops,
             [],
             "the first of the other table"
         );
+        assert_eq!(rules.of(Abi::X86_64, 0).limit, 4_096, "read");
+        assert_eq!(rules.of(Abi::X86_64, 1).ops, [], "write");
+        assert_eq!(rules.of(Abi::X86_64, 45).limit, 64, "recvfrom");
+    }
+
+    #[test]
+    fn what_moves_data_through_a_descriptor_has_a_class_of_its_own() {
+        let with_data = [Abi::X86_64, Abi::I386].into_iter().flat_map(|abi| {
+            abi::all(abi)
+                .filter(move |(_, call)| ops(abi, call).iter().any(|op| op.is_data()))
+                .map(|(_, call)| call.name)
+        });
+        let others: BTreeSet<&str> = with_data
+            .filter(|name| DataClass::of(name) == DataClass::Other)
+            .collect();
+        let expected = "fgetxattr flistxattr fsetxattr getdents getdents64 getrandom getsockopt getxattr lgetxattr listxattr \
+            listxattrat llistxattr lookup_dcookie lsetxattr mq_timedreceive mq_timedreceive_time64 mq_timedsend \
+            mq_timedsend_time64 readlink readlinkat setdomainname sethostname setsockopt setxattr vmsplice";
+        assert_eq!(others.into_iter().collect::<Vec<_>>().join(" "), expected);
     }
 
     #[test]
     fn without_data_paths_stay() {
-        let readlink = |data| {
-            map_entries(data)
+        let readlink = |bytes| {
+            map_entries(&DataLimits::all(bytes))
                 .into_iter()
                 .find(|(index, _)| *index == 89)
                 .map(|(_, rule)| rule[wire::OPS * 4])
         };
-        assert_eq!(readlink(true), Some(2));
-        assert_eq!(readlink(false), Some(1));
+        assert_eq!(readlink(64), Some(2));
+        assert_eq!(readlink(0), Some(1));
     }
 }

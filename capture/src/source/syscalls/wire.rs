@@ -76,7 +76,7 @@ pub(crate) const DROP_URING: u32 = 2;
 
 /// Longest that is ever copied, in bytes, or in elements.
 pub(crate) const PATH_MAX: usize = 4096;
-pub(crate) const DATA_MAX: u32 = 4096;
+pub(crate) const DATA_MAX: u32 = crate::snaplen::LARGEST_DATA;
 pub(crate) const SOCKADDR_MAX: u64 = 128;
 pub(crate) const FIXED_MAX: u64 = 256;
 pub(crate) const ARRAY_MAX: u64 = 512;
@@ -132,6 +132,7 @@ mod tests {
             ("sf_op", RULE / (OPS + 1)),
             ("sf_rule", RULE),
             ("sf_rule.count", OPS * 4),
+            ("sf_rule.limit", OPS * 4 + 2),
         ];
         for (name, value) in expected {
             assert_eq!(layout.get(name), Some(&value), "{name}");

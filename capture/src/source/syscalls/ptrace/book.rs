@@ -6,6 +6,7 @@ use super::memory::{Memory, Program};
 use super::moment::Entered;
 use super::record::{Chunk, Fate, Head};
 use super::signal::Delivery;
+use crate::snaplen::DataLimits;
 use crate::source::syscalls::rules::Rules;
 use crate::source::syscalls::wire;
 use std::collections::{HashMap, HashSet};
@@ -56,7 +57,6 @@ pub(super) struct Book {
     /// Processes that have opened a file by which a thread is renamed.
     renaming: HashSet<u32>,
     rules: Rules,
-    limit: u64,
     /// Full ids of the targets.
     ids: Vec<String>,
     /// Records that wait to be handed over.
@@ -64,14 +64,13 @@ pub(super) struct Book {
 }
 
 impl Book {
-    /// An empty one; of data at most `limit` bytes are copied.
-    pub(super) fn new(limit: u32) -> Self {
+    /// An empty one, which copies so much of data.
+    pub(super) fn new(data: &DataLimits) -> Self {
         Self {
             threads: HashMap::new(),
             alive: HashMap::new(),
             renaming: HashSet::new(),
-            rules: Rules::new(limit > 0),
-            limit: u64::from(limit),
+            rules: Rules::new(data),
             ids: Vec::new(),
             chunk: Chunk::default(),
         }
@@ -244,7 +243,6 @@ impl Book {
             memory,
             self.rules.of(abi, number),
             &call,
-            self.limit,
             program.as_deref(),
             &mut record,
         );

@@ -5,7 +5,7 @@
 
 use super::memory::{Memory, Program, Unreadable, pointer};
 use super::record::{Fate, Writing};
-use crate::source::syscalls::rules::{self, Op};
+use crate::source::syscalls::rules::{self, Op, Rule};
 use crate::source::syscalls::wire;
 use crate::source::tracing::record::{take_u32, take_u64};
 use nix::libc::EFAULT;
@@ -22,21 +22,20 @@ pub(super) struct Call {
     pub(super) ret: i64,
 }
 
-/// Copies what `ops` ask for, at most `limit` bytes of data each.
+/// Copies what `rule` asks for.
 pub(super) fn copy(
     memory: &impl Memory,
-    ops: &[Op],
+    rule: &Rule,
     call: &Call,
-    limit: u64,
     program: Option<&Program>,
     out: &mut Writing<'_>,
 ) {
-    for op in ops {
+    for op in &rule.ops {
         let mut copying = Copying {
             memory,
             call,
             op: *op,
-            limit,
+            limit: u64::from(rule.limit),
             out,
         };
         match (op.how, program) {

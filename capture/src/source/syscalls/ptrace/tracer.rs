@@ -458,6 +458,7 @@ fn arguments(tid: u32) -> (Vec<u8>, Fate) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snaplen::DataLimits;
     use crate::source::syscalls::decode::Decoder;
     use crate::source::syscalls::ptrace::record::records;
     use std::process::Command;
@@ -483,7 +484,7 @@ mod tests {
             std::thread::sleep(Duration::from_millis(1));
         }
         let shared = Arc::new(Shared {
-            book: Mutex::new(Book::new(64)),
+            book: Mutex::new(Book::new(&DataLimits::all(64))),
             ring: Ring::new(1 << 20),
             stop: Stop::default(),
             signals: AtomicU64::new(0),

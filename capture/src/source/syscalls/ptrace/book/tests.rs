@@ -21,7 +21,7 @@ fn entered(number: u32) -> Entered {
 }
 
 fn book() -> Book {
-    let mut book = Book::new(64);
+    let mut book = Book::new(&DataLimits::all(64));
     let target = book.target("c0ffee");
     assert_eq!(book.target("c0ffee"), target);
     book.seized(

@@ -2,6 +2,7 @@
 
 use super::super::memory::{PAGE, strings};
 use super::*;
+use crate::snaplen::DataLimits;
 use crate::source::syscalls::decode::{Decoded, Decoder};
 use crate::source::syscalls::ptrace::record::{Chunk, Head};
 use crate::source::syscalls::rules::Rules;
@@ -47,12 +48,12 @@ impl Memory for Pages {
 type Found = (u8, ArgKind, CaptureStatus, u64, Vec<u8>);
 
 /// What the decoder makes of a call's copies.
-fn copied(memory: &Pages, abi: Abi, name: &str, args: [u64; 6], ret: i64, limit: u64) -> Vec<Found> {
+fn copied(memory: &Pages, abi: Abi, name: &str, args: [u64; 6], ret: i64, limit: u32) -> Vec<Found> {
     let (number, _) = stillframe_format::abi::all(abi)
         .find(|(_, call)| call.name == name)
         .unwrap();
     assert!(call_on(abi, name).is_some());
-    let rules = Rules::new(limit > 0);
+    let rules = Rules::new(&DataLimits::all(limit));
     let call = Call { abi, args, ret };
     let program = (name == "execve").then(|| Program::read(memory, abi, args[0], args[1], args[2]));
     let mut chunk = Chunk::default();
@@ -68,7 +69,6 @@ fn copied(memory: &Pages, abi: Abi, name: &str, args: [u64; 6], ret: i64, limit:
         memory,
         rules.of(abi, number),
         &call,
-        limit,
         program.as_ref(),
         &mut record,
     );
@@ -266,6 +266,7 @@ proptest::proptest! {
         fill in proptest::collection::vec(proptest::num::u8::ANY, 64),
     ) {
         let abi = if wide { Abi::X86_64 } else { Abi::I386 };
+        let rules = Rules::new(&DataLimits::all(4_096));
         let mut memory = Pages::new();
         for at in 0..memory.0.len() {
             memory.0[at] = fill[at % 61];
@@ -273,7 +274,7 @@ proptest::proptest! {
         let program = Program::read(&memory, abi, args[0], args[1], args[2]);
         let mut chunk = Chunk::default();
         let mut record = chunk.begin(&Head { kind: wire::TYPE_SYSCALL, abi: abi.into(), ..Head::default() });
-        copy(&memory, Rules::new(true).of(abi, number), &Call { abi, args, ret }, 4096, Some(&program), &mut record);
+        copy(&memory, rules.of(abi, number), &Call { abi, args, ret }, Some(&program), &mut record);
         record.end();
         proptest::prop_assert_eq!(Decoder::default().push(&chunk.bytes), Ok(Decoded::Call));
         proptest::prop_assert!(chunk.bytes.len() < 64 << 10);
