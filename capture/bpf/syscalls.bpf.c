@@ -25,7 +25,7 @@ struct thread {
 	u8 in_call;
 	u8 by_tree; /* belongs because its parent does, whatever its cgroup is */
 	u8 known;   /* an entry was seen: what `in_call` says is true */
-	u32 reserved;
+	u32 exec_slot; /* from 1, while an execve is under way that has one */
 };
 
 /* What an execve was given, read while the old memory is there. */
@@ -69,6 +69,26 @@ struct {
 	MAP_TYPE(key, int);
 	MAP_TYPE(value, struct thread);
 } threads SEC(".maps");
+
+/*
+ * Room for the execs under way. Task storage would do, and does when every slot is taken; but its allocator keeps one to
+ * three pieces of that size at hand, and for almost each exec interrupts its own processor to get another
+ * (kernel/bpf/memalloc.c, unit_alloc, 6.18). On a virtual machine that is 30 us, more than all else that is done here
+ * for a short process.
+ */
+#define EXEC_SLOTS 64
+
+struct exec_slot {
+	u64 taken;
+	struct exec_name name;
+};
+
+struct {
+	MAP_INT(type, BPF_MAP_TYPE_ARRAY);
+	MAP_INT(max_entries, EXEC_SLOTS);
+	MAP_TYPE(key, u32);
+	MAP_TYPE(value, struct exec_slot);
+} exec_slots SEC(".maps");
 
 struct {
 	MAP_INT(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -644,6 +664,50 @@ INLINE void exec_lists(struct exec_name *name, u64 argv, u64 envp, u8 compat)
 	}
 }
 
+/* A free slot, from 1, which is the caller's from here on; 0 when there is none. */
+__attribute__((noinline)) int take_exec_slot(u32 from)
+{
+	for (u32 i = 0; i < EXEC_SLOTS; i++) {
+		u32 index = (from + i) % EXEC_SLOTS;
+		struct exec_slot *slot = map_lookup(&exec_slots, &index);
+		if (slot && !slot->taken && !__sync_val_compare_and_swap(&slot->taken, 0, 1))
+			return index + 1;
+	}
+	return 0;
+}
+
+INLINE struct exec_slot *exec_slot_of(struct thread *thread)
+{
+	u32 index = thread->exec_slot - 1;
+	return thread->exec_slot ? map_lookup(&exec_slots, &index) : 0;
+}
+
+/* What the thread's exec was given, if its entry was seen. */
+INLINE struct exec_name *exec_name_of(struct task_struct *task, struct thread *thread)
+{
+	struct exec_slot *slot = exec_slot_of(thread);
+	return slot ? &slot->name : task_storage_get(&exec_names, task, 0, 0);
+}
+
+INLINE struct exec_name *begin_exec(struct task_struct *task, struct thread *thread)
+{
+	struct exec_slot *slot;
+	if (!thread->exec_slot)
+		thread->exec_slot = take_exec_slot(smp_processor_id() * 8);
+	slot = exec_slot_of(thread);
+	return slot ? &slot->name : task_storage_get(&exec_names, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+}
+
+INLINE void end_exec(struct task_struct *task, struct thread *thread)
+{
+	struct exec_slot *slot = exec_slot_of(thread);
+	if (slot)
+		slot->taken = 0;
+	else
+		task_storage_delete(&exec_names, task);
+	thread->exec_slot = 0;
+}
+
 SEC("tp_btf/sys_enter")
 int call_enter(u64 *ctx)
 {
@@ -661,8 +725,7 @@ int call_enter(u64 *ctx)
 	thread->in_call = 1;
 	thread->known = 1;
 	if (unlikely(is_exec(thread->nr, abi))) {
-		struct exec_name *name =
-			task_storage_get(&exec_names, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		struct exec_name *name = begin_exec(task, thread);
 		u8 at = thread->nr == 322 || thread->nr == 358;
 		if (name) {
 			long n = read_user_str(name->bytes, SF_PATH_MAX + 2, (void *)thread->args[at]);
@@ -676,9 +739,8 @@ int call_enter(u64 *ctx)
 	return 0;
 }
 
-INLINE void capture_exec_name(struct scratch *s, struct task_struct *task, u8 arg)
+INLINE void capture_exec_name(struct scratch *s, struct exec_name *name, u8 arg)
 {
-	struct exec_name *name = task_storage_get(&exec_names, task, 0, 0);
 	u32 off = s->off;
 	u32 len;
 	if (!name)
@@ -694,9 +756,8 @@ INLINE void capture_exec_name(struct scratch *s, struct task_struct *task, u8 ar
 	}
 }
 
-INLINE void capture_exec_argv(struct scratch *s, struct task_struct *task, u8 arg)
+INLINE void capture_exec_argv(struct scratch *s, struct task_struct *task, struct exec_name *name, u8 arg)
 {
-	struct exec_name *name = task_storage_get(&exec_names, task, 0, 0);
 	u32 off = s->off, len;
 	if (!name || !s->args[arg & 7])
 		return;
@@ -714,9 +775,8 @@ INLINE void capture_exec_argv(struct scratch *s, struct task_struct *task, u8 ar
 }
 
 /* Values of the environment are not copied: only how many there are. */
-INLINE void capture_exec_envp(struct scratch *s, struct task_struct *task, u8 arg)
+INLINE void capture_exec_envp(struct scratch *s, struct exec_name *name, u8 arg)
 {
-	struct exec_name *name = task_storage_get(&exec_names, task, 0, 0);
 	u32 off = s->off;
 	if (!name || !s->args[arg & 7])
 		return;
@@ -826,16 +886,16 @@ INLINE void call_with_captures(struct task_struct *task, struct thread *thread, 
 		if (i >= rule->count)
 			break;
 		if (op->op == SF_OP_EXEC_NAME)
-			capture_exec_name(s, task, op->arg);
+			capture_exec_name(s, exec_name_of(task, thread), op->arg);
 		else if (op->op == SF_OP_EXEC_ARGV)
-			capture_exec_argv(s, task, op->arg);
+			capture_exec_argv(s, task, exec_name_of(task, thread), op->arg);
 		else if (op->op == SF_OP_EXEC_ENVP)
-			capture_exec_envp(s, task, op->arg);
+			capture_exec_envp(s, exec_name_of(task, thread), op->arg);
 		else
 			capture_op(s, op->op | (u32)op->arg << 8 | (u32)op->len << 16 | (u32)op->kind << 24);
 	}
 	if (unlikely(is_exec(thread->nr, thread->abi)))
-		task_storage_delete(&exec_names, task);
+		end_exec(task, thread);
 	record->capture_count = s->count;
 	total = s->off;
 	if (total < sizeof(*record) || total > BYTES)
@@ -952,7 +1012,7 @@ int process_exec(u64 *ctx)
 		capture_header(s, s->off, 0, SF_KIND_PATH, SF_AT_ENTRY, n > SF_PATH_MAX ? SF_TRUNCATED : SF_WHOLE,
 			       n > SF_PATH_MAX ? SF_PATH_MAX : n > 0 ? n - 1 : 0, 0);
 	/* What could not be read from the old memory at entry, the kernel has a copy of. */
-	name = task_storage_get(&exec_names, task, 0, 0);
+	name = exec_name_of(task, thread);
 	if (name && name->status == SF_FAILED && (thread->nr == 59 || thread->nr == 11)) {
 		n = read_kernel_str(name->bytes, SF_PATH_MAX + 2, program->filename);
 		if (n > 0 && n <= SF_PATH_MAX) {
@@ -978,8 +1038,16 @@ SEC("tp_btf/sched_process_exit")
 int process_exit(u64 *ctx)
 {
 	struct task_struct *task = (struct task_struct *)ctx[0];
-	struct thread *thread = member(task);
+	struct thread *thread;
+	if (!task->bpf_storage)
+		return 0;
+	thread = task_storage_get(&threads, task, 0, 0);
 	if (!thread)
+		return 0;
+	/* Also of a thread that left its target in the middle of an exec. */
+	if (unlikely(thread->exec_slot))
+		end_exec(task, thread);
+	if (!thread->target)
 		return 0;
 	if (thread->in_call) {
 		struct sf_record *record = ringbuf_reserve(&ring, sizeof(*record), 0);

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use stillframe_tests::{Bundle, Container, Recording, capture, run, tool};
+use stillframe_tests::{Bundle, Container, Recording, capture, compile, run, tool};
 
 #[test]
 #[ignore = "root"]
@@ -233,4 +233,33 @@ fn each_class_of_data_is_kept_to_its_own_length() -> Result<()> {
         assert_eq!(written[0].get("evt.buffer"), None, "{engine}: {}", written[0]);
     }
     Ok(())
+}
+
+/// There is room of its own for 64 execs at one time; who comes later has to be seen as well.
+#[test]
+#[ignore = "root"]
+fn execs_under_way_at_one_time_keep_their_arguments_apart() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let program = folder.path().join("held");
+    compile("exec/held.c", &program)?;
+    let program = program.to_str().context("a path")?;
+    let path = folder.path().join("x.capture.tar.zst");
+    let mut capture = capture(&["--syscalls", "bpf", "--no-packets", "--no-block", "-o"])?;
+    let script = r#"for round in 1 2 3; do "$1" 150 /bin/true; done"#;
+    capture.arg(&path).args(["--", "sh", "-c", script, "sh", program]);
+    assert_eq!(run(&mut capture)?, "150\n150\n150\n", "all were held at one time");
+    let bundle = Bundle::new(path, None);
+    let found = bundle.events("evt.type=execve and evt.args contains held- and evt.rawres=0")?;
+    let mut each = vec![0; 150];
+    for event in &found {
+        let args = event["evt.args"].as_str().context("no arguments")?;
+        let number = args
+            .split_once("[\"/bin/true\", \"held-")
+            .and_then(|(_, rest)| rest.split_once('"'))
+            .and_then(|(number, _)| number.parse::<usize>().ok())
+            .with_context(|| format!("the arguments of another: {args}"))?;
+        *each.get_mut(number).context("a number that none has")? += 1;
+    }
+    assert_eq!(each, [3; 150]);
+    bundle.expect_nothing_lost()
 }
