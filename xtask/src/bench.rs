@@ -23,6 +23,9 @@ const CALLS: u32 = 1_000_000;
 /// Of those, what strace is given: it would take minutes for all, and its cost grows evenly.
 const STRACE_CALLS: u32 = 50_000;
 
+/// What leaves every source off that is not there for calls.
+const CALLS_ALONE: &[&str] = &["--no-packets", "--no-block", "--no-journal", "--no-kernel"];
+
 /// What one run of the work gave.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sample {
@@ -81,11 +84,18 @@ fn measure(bed: &Bed, binaries: &Path, rounds: u32) -> Result<Vec<Row>> {
     std::fs::create_dir(&bench.folder).context("cannot make a folder for bundles")?;
     let target = bench.container("sf-bench-target")?;
     let neighbour = bench.container("sf-bench-neighbour")?;
-    let ways: [(&'static str, &dyn Fn() -> Result<Sample>); 4] = [
+    let without_data = [CALLS_ALONE, &["--no-data"]].concat();
+    let ways: [(&'static str, &dyn Fn() -> Result<Sample>); 6] = [
         ("untraced", &|| bench.untraced(&target)),
-        ("`capture`", &|| bench.captured(&target, &target)),
+        ("`capture`, calls alone", &|| {
+            bench.captured(&target, &target, CALLS_ALONE)
+        }),
+        ("`capture --no-data`, calls alone", &|| {
+            bench.captured(&target, &target, &without_data)
+        }),
+        ("`capture`", &|| bench.captured(&target, &target, &[])),
         ("`capture` of another container", &|| {
-            bench.captured(&neighbour, &target)
+            bench.captured(&neighbour, &target, &[])
         }),
         ("`strace -f`", &|| bench.straced(&target)),
     ];
@@ -164,9 +174,9 @@ impl Bench<'_> {
         Ok(pid.trim().to_owned())
     }
 
-    /// The work in `worker` while `captured` is captured.
-    fn captured(&self, captured: &str, worker: &str) -> Result<Sample> {
-        let (mut capture, path) = self.capture(captured, &[])?;
+    /// The work in `worker` while `captured` is captured with `options`.
+    fn captured(&self, captured: &str, worker: &str, options: &[&str]) -> Result<Sample> {
+        let (mut capture, path) = self.capture(captured, options)?;
         let before = capture.user_cpu()?;
         let seconds = self.work(worker, CALLS)?;
         // What is still in its buffers is part of its work: the end of the process counts it in.

@@ -68,7 +68,6 @@ impl Way {
 
     /// What capture is told, where it is the way.
     fn options(self) -> Option<&'static [&'static str]> {
-        const CALLS: &[&str] = &["--no-packets", "--no-block", "--no-journal", "--no-kernel"];
         const EXITS: &[&str] = &[
             "--no-packets",
             "--no-block",
@@ -77,7 +76,7 @@ impl Way {
             "--no-durations",
         ];
         match self {
-            Self::Calls => Some(CALLS),
+            Self::Calls => Some(super::CALLS_ALONE),
             Self::CallsWithoutDurations => Some(EXITS),
             Self::Everything => Some(&[]),
             Self::Untraced | Self::Peer(_) => None,
