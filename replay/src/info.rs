@@ -1,6 +1,7 @@
 //! What a bundle is, told from its ends alone: what was captured, when, how it ended, what is missing.
 
-use crate::value::{duration, rfc3339, size};
+use crate::evidence::Evidence;
+use crate::value::{duration, size};
 use crate::view::Context;
 use crate::zone::Zone;
 use crate::{escape, open};
@@ -8,7 +9,6 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read, Seek};
-use stillframe_format::BootTime;
 use stillframe_format::event::Stream;
 use stillframe_format::header::TargetInfo;
 use stillframe_format::reader::{Bundle, Condition};
@@ -87,7 +87,7 @@ fn condition(condition: &Condition, context: &Context) -> Value {
             let mut object = json!({"state": "cut", "offset": offset});
             if let (Some(slice), Some(until), Value::Object(map)) = (slice, until, &mut object) {
                 map.insert("slice".to_owned(), (*slice).into());
-                put_time(map, "until", *until, context);
+                context.put_time(map, "until", *until);
             }
             object
         }
@@ -97,17 +97,11 @@ fn condition(condition: &Condition, context: &Context) -> Value {
     }
 }
 
-fn put_time(map: &mut Map<String, Value>, key: &str, time: BootTime, context: &Context) {
-    if let Some(realtime) = context.realtime(time) {
-        map.insert(key.to_owned(), rfc3339(realtime).into());
-    }
-    map.insert(format!("{key}_boottime"), time.0.into());
-}
-
 /// Everything as one JSON object.
 #[must_use]
-pub fn json<R: Read + Seek>(bundle: &Bundle<R>) -> Value {
+pub fn json<R: Read + Seek>(bundle: &mut Bundle<R>) -> Value {
     let context = open::outline(bundle);
+    let evidence = Evidence::of(bundle, &context);
     let totals = Totals::new(bundle);
     let header = bundle.header();
     let mut map = Map::new();
@@ -132,8 +126,9 @@ pub fn json<R: Read + Seek>(bundle: &Bundle<R>) -> Value {
     put("lost", json!(totals.lost));
     let clock_steps = totals.counts.get(Stream::Clock.name()).copied().unwrap_or(0);
     put("clock_steps", clock_steps.into());
-    put_time(&mut map, "started", context.start, &context);
-    put_time(&mut map, "ended", context.end, &context);
+    put("evidence", evidence.json(&context));
+    context.put_time(&mut map, "started", context.start);
+    context.put_time(&mut map, "ended", context.end);
     let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
     put("duration_ns", context.end.since(context.start).into());
     if let Some(end) = bundle.end() {
@@ -226,8 +221,9 @@ fn more(out: &mut String, value: &str) {
 
 /// Everything for people, lines ended, times in their zone. `name` is what the bundle is called.
 #[must_use]
-pub fn text<R: Read + Seek>(bundle: &Bundle<R>, name: &str, zone: &Zone) -> String {
+pub fn text<R: Read + Seek>(bundle: &mut Bundle<R>, name: &str, zone: &Zone) -> String {
     let context = open::outline(bundle).in_zone(zone.clone());
+    let evidence = Evidence::of(bundle, &context);
     let header = bundle.header();
     let mut out = String::new();
     row(
@@ -290,6 +286,9 @@ pub fn text<R: Read + Seek>(bundle: &Bundle<R>, name: &str, zone: &Zone) -> Stri
         );
     }
     streams(&mut out, bundle);
+    for (index, line) in evidence.lines(&context).iter().enumerate() {
+        row(&mut out, if index == 0 { "evidence" } else { "" }, line);
+    }
     ends(&mut out, bundle);
     out
 }

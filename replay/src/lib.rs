@@ -7,6 +7,7 @@
 pub mod call;
 pub mod dns;
 pub mod escape;
+pub mod evidence;
 pub mod exit;
 pub mod export;
 pub mod field;

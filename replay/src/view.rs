@@ -2,7 +2,9 @@
 
 use crate::dns;
 use crate::packet::{self, Headers};
+use crate::value::rfc3339;
 use crate::zone::Zone;
+use serde_json::{Map, Value};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use stillframe_format::BootTime;
@@ -32,6 +34,14 @@ impl Context {
     pub fn in_zone(mut self, zone: Zone) -> Self {
         self.zone = zone;
         self
+    }
+
+    /// Puts a moment under `key` (RFC 3339, where it is known) and `key` with `_boottime` appended.
+    pub(crate) fn put_time(&self, map: &mut Map<String, Value>, key: &str, time: BootTime) {
+        if let Some(realtime) = self.realtime(time) {
+            map.insert(key.to_owned(), rfc3339(realtime).into());
+        }
+        map.insert(format!("{key}_boottime"), time.0.into());
     }
 
     /// Wall-clock time of a moment in nanoseconds since 1970; `None` when the bundle has no anchor.

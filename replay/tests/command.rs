@@ -58,6 +58,64 @@ fn info_of_a_cut_bundle_sums_what_there_is() {
 }
 
 #[test]
+fn info_says_of_what_an_absence_is_evidence() {
+    let folder = Folder::new();
+    let bundle = folder.bundle("lossy", &fixture::lossy(20));
+    let text = replay(&["info", &bundle]).code(0).stdout;
+    let row = |name: &str| {
+        let line = text.lines().find(|line| line.trim_start().starts_with(name));
+        line.unwrap_or_else(|| panic!("no {name}:\n{text}")).trim_start()
+    };
+    assert_eq!(row("complete: "), "complete: process, block, uring");
+    let calls = row("syscall: ");
+    let first = "syscall: complete except 14:03:07.010000000 to 14:03:07.013000000 (10 lost: ring-full, cpu 0, cpu 1); ";
+    assert!(calls.starts_with(first), "{calls}");
+    assert!(calls.ends_with("; and 8 more (--json shows all)"), "{calls}");
+    for expected in [
+        "no evidence of packet (off: --no-packets)",
+        "no evidence of kernel (failed: cannot read /dev/kmsg: EPERM)",
+        "no evidence of journal, engine, log, metrics (the recording names no source)",
+    ] {
+        assert_eq!(row(expected), expected);
+    }
+    assert!(
+        row("what the notes of their sources say").ends_with(": block"),
+        "{text}"
+    );
+
+    let json = replay(&["info", &bundle, "--json"]).code(0).json();
+    let calls = &json["evidence"]["streams"]["syscall"];
+    assert_eq!(calls["state"], "complete except");
+    let holes = calls["holes"].as_array().unwrap();
+    // Fifteen that were read; the sixteenth is one with what the other four ledgers sum up, from a slice earlier on.
+    assert_eq!(holes.len(), 16);
+    let sum: u64 = holes.iter().map(|hole| hole["count"].as_u64().unwrap()).sum();
+    assert_eq!(sum, 200);
+    let at = |slice: u64, ms: u64| fixture::BOOT + slice * fixture::SLICE + ms * fixture::MS;
+    assert_eq!(holes[14]["to_boottime"], at(14, 13));
+    assert_eq!(holes[15]["from_boottime"], at(15, 0));
+    assert_eq!(holes[15]["to_boottime"], at(20, 0));
+}
+
+#[test]
+fn of_what_is_cut_off_there_is_no_evidence() {
+    let folder = Folder::new();
+    let bytes = fixture::slices(&[vec![1], vec![1], vec![1]]);
+    let bundle = folder.bundle("cut", &bytes[..run::offset_of(&bytes, 2)]);
+    let json = replay(&["info", &bundle, "--json"]).code(4).json();
+    let evidence = &json["evidence"];
+    assert_eq!(evidence["to_boottime"], fixture::BOOT + 2 * fixture::SLICE);
+    assert_eq!(evidence["streams"]["log"]["state"], "complete");
+    assert_eq!(evidence["streams"]["syscall"]["state"], "no evidence");
+
+    let whole = folder.bundle("whole", &bytes);
+    let part = folder.path("part");
+    replay(&["cut", &whole, "--from", "+1.5s", "-o", &part]).code(0);
+    let json = replay(&["info", &part, "--json"]).code(0).json();
+    assert_eq!(json["evidence"]["from_boottime"], fixture::BOOT + fixture::SLICE);
+}
+
+#[test]
 fn events_as_lines_and_as_json() {
     let folder = Folder::new();
     let bundle = folder.bundle("whole", &fixture::small());

@@ -1,6 +1,7 @@
 //! System calls of a container: exactly those that were made, each with what it was about.
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use stillframe_tests::{Bundle, Container, Recording, capture, compile, run, tool};
 
@@ -262,4 +263,68 @@ fn execs_under_way_at_one_time_keep_their_arguments_apart() -> Result<()> {
     }
     assert_eq!(each, [3; 150]);
     bundle.expect_nothing_lost()
+}
+
+/// A capture that stands still for a while loses what does not fit its ring, and says so where it is asked whether the
+/// absence of an event means anything.
+#[test]
+#[ignore = "root"]
+fn a_hole_is_no_evidence_and_what_is_around_it_is() -> Result<()> {
+    let container = Container::idle()?;
+    let mut recording = Recording::start(&[
+        &container.name,
+        "-t",
+        "120s",
+        "--max-memory",
+        "8M",
+        "--no-packets",
+        "--no-block",
+    ])?;
+    recording.signal(Signal::SIGSTOP)?;
+    container.exec(&["dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=300000"])?;
+    recording.signal(Signal::SIGCONT)?;
+    recording.signal(Signal::SIGINT)?;
+    let (finished, bundle) = recording.finish()?;
+    finished.expect_code(4)?;
+    let info = bundle.info()?;
+    let streams = &info["evidence"]["streams"];
+    let calls = &streams["syscall"];
+    assert_eq!(calls["state"], "complete except");
+    let holes = calls["holes"].as_array().context("no holes")?;
+    let sum = |key: &str| -> u64 { holes.iter().filter_map(|hole| hole[key].as_u64()).sum() };
+    assert_eq!(Some(sum("count")), info["lost"]["syscall"].as_u64());
+    for hole in holes {
+        assert_eq!(hole["causes"], serde_json::json!(["ring-full"]));
+        let scopes = hole["scopes"].as_array().context("no scopes")?;
+        ensure!(
+            !scopes.is_empty()
+                && scopes
+                    .iter()
+                    .all(|scope| scope.as_str().is_some_and(|scope| scope.starts_with("cpu "))),
+            "{hole}"
+        );
+        let inside = |key: &str| -> Option<bool> {
+            let moment = hole[key].as_u64()?;
+            let (from, to) = (
+                info["started_boottime"].as_u64()?,
+                info["ended_boottime"].as_u64()?,
+            );
+            Some((from..=to).contains(&moment))
+        };
+        assert_eq!(
+            (inside("from_boottime"), inside("to_boottime")),
+            (Some(true), Some(true))
+        );
+    }
+    // Every call of dd that is not here was counted: what it made for its own start and end is some hundreds.
+    let there = bundle.count("evt.stream=syscall and proc.name=dd")?;
+    let all = there + sum("count");
+    ensure!(
+        (600_000..602_000).contains(&all),
+        "{there} and {} lost",
+        sum("count")
+    );
+    assert_eq!(streams["engine"]["state"], "complete");
+    assert_eq!(streams["packet"]["state"], "no evidence");
+    Ok(())
 }

@@ -3,7 +3,6 @@
 use super::{Scope, kept};
 use crate::moment::Place;
 use crate::timeline::{Damage, Range, Timeline};
-use crate::value::rfc3339;
 use crate::view::Context;
 use crate::{open, render};
 use serde_json::{Map, Value, json};
@@ -211,8 +210,8 @@ impl Coverage {
                 row.insert("counted".to_owned(), (!lost.uncounted).into());
                 row.insert("holes".to_owned(), lost.holes.into());
                 row.insert("causes".to_owned(), json!(lost.causes));
-                put_time(&mut row, "from", lost.from, context);
-                put_time(&mut row, "to", lost.to, context);
+                context.put_time(&mut row, "from", lost.from);
+                context.put_time(&mut row, "to", lost.to);
                 Value::Object(row)
             })
             .collect();
@@ -273,14 +272,6 @@ impl Lost {
             (count, false) => count.to_string(),
         }
     }
-}
-
-/// Puts a moment under `key` (RFC 3339, where it is known) and `key` with `_boottime` appended.
-pub(super) fn put_time(map: &mut Map<String, Value>, key: &str, time: BootTime, context: &Context) {
-    if let Some(realtime) = context.realtime(time) {
-        map.insert(key.to_owned(), rfc3339(realtime).into());
-    }
-    map.insert(format!("{key}_boottime"), time.0.into());
 }
 
 /// The object of an answer: which question, the asked filter, rows under their names, what is missing.

@@ -2,7 +2,7 @@
 //! of each column, and the readings of each counter.
 
 use super::columns::{Columns, Side};
-use super::coverage::{answer, put_time};
+use super::coverage::answer;
 use super::ranking::container_name;
 use super::slowest::{request_waits, waits};
 use super::summary::unit;
@@ -561,7 +561,7 @@ impl Density {
         let columns: Vec<Value> = (0..self.width())
             .map(|column| {
                 let mut row = Map::new();
-                put_time(&mut row, "begins", self.begins(column), context);
+                context.put_time(&mut row, "begins", self.begins(column));
                 if let Some(num) = self.first.get(column).filter(|num| **num != 0) {
                     row.insert("first_event".to_owned(), (*num).into());
                 }

@@ -5,7 +5,7 @@
 //! device, or for something above it, is seen by looking at both.
 
 use super::columns::{Columns, Side};
-use super::coverage::{answer, put_time};
+use super::coverage::answer;
 use super::{Coverage, Scope, kept, short, since_start, who};
 use crate::view::{Context, View};
 use crate::{call, render, value};
@@ -404,7 +404,7 @@ impl Slowest {
                     row.insert("event".to_owned(), spent.num.into());
                 }
                 match spent.began {
-                    Some(began) => put_time(&mut row, "began", began, context),
+                    Some(began) => context.put_time(&mut row, "began", began),
                     None => {
                         row.insert("began_before".to_owned(), true.into());
                     }

@@ -3,7 +3,7 @@
 //! It is Markdown whose tables stand in fenced blocks, so that it reads the same on a terminal, in a mail and in a tracker.
 
 use super::columns::{Columns, Side};
-use super::coverage::{answer, put_time};
+use super::coverage::answer;
 use super::failure::Kind;
 use super::ranking::container_name;
 use super::slowest::{Class, calls};
@@ -153,8 +153,8 @@ impl Summary {
         self.facts.insert("id".to_owned(), header.id.clone().into());
         self.facts.insert("targets".to_owned(), json!(header.targets));
         self.facts.insert("case".to_owned(), json!(header.case));
-        put_time(&mut self.facts, "started", context.start, context);
-        put_time(&mut self.facts, "ended", context.end, context);
+        context.put_time(&mut self.facts, "started", context.start);
+        context.put_time(&mut self.facts, "ended", context.end);
         self.facts.insert("duration_ns".to_owned(), length.into());
         self.facts
             .insert("events".to_owned(), bundle.total_events().into());

@@ -4,7 +4,7 @@
 //! came in from outside) has an unknown parent, and is shown so.
 
 use super::columns::{Columns, Side};
-use super::coverage::{answer, put_time};
+use super::coverage::answer;
 use super::ranking::container_name;
 use super::room::Room;
 use super::{Coverage, KEYS_MAX, Scope, short, since_start};
@@ -458,11 +458,11 @@ impl Node {
         };
         row.insert("birth".to_owned(), birth.into());
         if let Some((time, num)) = born {
-            put_time(&mut row, "born", time, context);
+            context.put_time(&mut row, "born", time);
             row.insert("born_event".to_owned(), num.into());
         }
         if let Some(ending) = &self.ending {
-            put_time(&mut row, "ended", ending.time, context);
+            context.put_time(&mut row, "ended", ending.time);
             row.insert("ended_event".to_owned(), ending.num.into());
             if ending.signal == 0 {
                 row.insert("status".to_owned(), ending.status.into());
