@@ -81,7 +81,11 @@ fn it_has_default_signals() {
     // SIGPIPE is ignored in this process, as in every Rust program; a command that inherits that misbehaves.
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("status");
-    let script = format!("grep -E 'SigIgn|SigBlk' /proc/$$/status > {}", file.display());
+    // The command becomes grep: a shell that waits for one blocks every signal on the way into its wait.
+    let script = format!(
+        "exec grep -E 'SigIgn|SigBlk' /proc/self/status > {}",
+        file.display()
+    );
     let mut command = hold(
         &["sh", "-c", &script],
         &OutputPlan::File {

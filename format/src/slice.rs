@@ -62,12 +62,19 @@ impl SliceContent {
     pub fn split_off(&mut self, to: BootTime) -> (SyscallBatch, Vec<Draft>) {
         let calls = self.syscalls.rows.partition_point(|row| row.time < to.0);
         let drafts = self.drafts.partition_point(|draft| draft.time < to);
-        let later = self.syscalls.rows.split_off(calls);
-        let mut rest = SyscallBatch::default();
+        // Room for as many as there were: under load the next slice is as large, and a buffer that grows with it copies it
+        // time and again.
+        let mut rest = SyscallBatch {
+            rows: Vec::with_capacity(self.syscalls.rows.len()),
+            captures: Vec::with_capacity(self.syscalls.captures.len()),
+            arena: Vec::with_capacity(self.syscalls.arena.len()),
+            ..SyscallBatch::default()
+        };
         let mut known = vec![None; self.syscalls.tasks.len()];
-        for row in later {
-            push_row(&mut rest, &mut known, &self.syscalls, row);
+        for row in self.syscalls.rows.get(calls..).unwrap_or_default() {
+            push_row(&mut rest, &mut known, &self.syscalls, *row);
         }
+        self.syscalls.rows.truncate(calls);
         (rest, self.drafts.split_off(drafts))
     }
 }

@@ -1,21 +1,7 @@
 //! The binary: every command on a whole bundle, a cut one, a damaged one and on garbage.
-#![allow(
-    missing_docs,
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test"
-)]
 
-#[path = "fixture/bundle.rs"]
-mod fixture;
-#[path = "fixture/run.rs"]
-mod run;
-
-use run::{Folder, replay, replay_with};
+use crate::fixture;
+use crate::run::{self, Folder, replay, replay_with};
 use serde_json::Value;
 use std::collections::BTreeSet;
 

@@ -2,21 +2,8 @@
 //!
 //! `format/testdata/good` must be read, `format/testdata/bad` must be refused or read as far as it goes: each failure
 //! stands in the golden file of its bundle. Long answers are held by their first lines and a hash of all.
-#![allow(
-    missing_docs,
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test"
-)]
 
-#[path = "fixture/run.rs"]
-mod run;
-
-use run::{Finished, replay, replay_with};
+use crate::run::{Finished, replay, replay_with};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,22 +1,8 @@
 //! The HTML page without a browser: what is in the file. tests/tests/html.rs opens it in one.
-#![allow(
-    missing_docs,
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test"
-)]
 
-#[path = "fixture/bundle.rs"]
-mod fixture;
-#[path = "fixture/run.rs"]
-mod run;
-
+use crate::fixture;
+use crate::run::{self, Folder, replay};
 use base64::Engine as _;
-use run::{Folder, replay};
 use serde_json::Value;
 use stillframe_format::digest::Sha256;
 

@@ -1,19 +1,6 @@
 //! The calls in flight at a moment are the entries without a return, as the whole list of events tells them.
-#![allow(
-    missing_docs,
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test"
-)]
 
-#[path = "fixture/bundle.rs"]
-mod fixture;
-
-use fixture::{BOOT, SLICE};
+use crate::fixture::{self, BOOT, SLICE};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::io::Cursor;

@@ -1,24 +1,8 @@
 //! `docs/schema/replay.json` is the truth: what every `--json` prints is what the schema says, no key more.
-#![allow(
-    missing_docs,
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test"
-)]
 
-#[path = "fixture/bundle.rs"]
-mod fixture;
-#[path = "fixture/run.rs"]
-mod run;
-#[path = "fixture/schema.rs"]
-mod schema;
-
-use run::{Folder, replay};
-use schema::Schema;
+use crate::fixture;
+use crate::run::{self, Folder, replay};
+use crate::schema::Schema;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

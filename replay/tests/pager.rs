@@ -1,22 +1,7 @@
 //! Long output on a terminal goes through a pager, and nothing else does. The terminal is that of script(1).
-#![cfg(target_os = "linux")]
-#![allow(
-    missing_docs,
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test"
-)]
 
-#[path = "fixture/bundle.rs"]
-mod fixture;
-#[path = "fixture/run.rs"]
-mod run;
-
-use run::{Folder, replay};
+use crate::fixture;
+use crate::run::{Folder, replay};
 use std::process::{Command, Stdio};
 
 /// What a command line writes to a terminal of ten rows, and its exit code. `$REPLAY` and `$B` are the program and a

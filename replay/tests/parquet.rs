@@ -1,24 +1,9 @@
 //! The Parquet export, read back with the crate's own reader: `cargo test -p stillframe-replay --features parquet`.
-#![cfg(feature = "parquet")]
-#![allow(
-    missing_docs,
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test"
-)]
 
-#[path = "fixture/bundle.rs"]
-mod fixture;
-#[path = "fixture/run.rs"]
-mod run;
-
+use crate::fixture;
+use crate::run::{Folder, replay};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field;
-use run::{Folder, replay};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,21 +1,7 @@
 //! Questions and their exports: each command's page, its JSON, what it says of a cut or damaged bundle.
-#![allow(
-    missing_docs,
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test"
-)]
 
-#[path = "fixture/bundle.rs"]
-mod fixture;
-#[path = "fixture/run.rs"]
-mod run;
-
-use run::{Folder, replay};
+use crate::fixture;
+use crate::run::{self, Folder, replay};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,25 +1,11 @@
 //! The full-screen view without a terminal: keys go into the model, a desk answers in the same thread, and what is
 //! drawn is read from a buffer.
-#![allow(
-    missing_docs,
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test"
-)]
 
-#[path = "fixture/bundle.rs"]
-mod fixture;
-#[path = "fixture/run.rs"]
-mod run;
-
+use crate::fixture;
+use crate::run::{self, Folder, replay};
 use proptest::prelude::*;
 use ratatui_core::buffer::Buffer;
 use ratatui_core::layout::Rect;
-use run::{Folder, replay};
 use std::collections::VecDeque;
 use std::io::Cursor;
 use std::path::PathBuf;

@@ -1,18 +1,6 @@
 //! Scans on columns find what going over decoded events finds, and the state of a moment is what events lead to.
-#![allow(
-    missing_docs,
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a test"
-)]
 
-#[path = "fixture/bundle.rs"]
-mod fixture;
-
-use fixture::{BOOT, SLICE, WEB};
+use crate::fixture::{self, BOOT, SLICE, WEB};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -1,19 +1,6 @@
 //! Of a bundle only those slices are read that can hold what is asked for; late events are found all the same.
-#![allow(
-    missing_docs,
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test"
-)]
 
-#[path = "fixture/bundle.rs"]
-mod fixture;
-
-use fixture::{BOOT, MS, SLICE};
+use crate::fixture::{self, BOOT, MS, SLICE};
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io::{self, Cursor as Bytes, Read, Seek, SeekFrom};

@@ -1,18 +1,6 @@
 //! The order, forward, back and from anywhere.
-#![allow(
-    missing_docs,
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a test"
-)]
 
-#[path = "fixture/bundle.rs"]
-mod fixture;
-
-use fixture::{BOOT, SLICE};
+use crate::fixture::{self, BOOT, SLICE};
 use proptest::prelude::*;
 use std::convert::Infallible;
 use std::io::Cursor as Bytes;
