@@ -24,8 +24,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let Ok(mut bundle) = Bundle::open(Cursor::new(&bytes)) else {
         return;
     };
-    let _ = info::text(&bundle, "t", &stillframe_replay::zone::Zone::default());
-    let _ = info::json(&bundle);
+    let _ = info::text(&mut bundle, "t", &stillframe_replay::zone::Zone::default());
+    let _ = info::json(&mut bundle);
     open::context(&mut bundle);
     let _ = open::lookback(&mut bundle);
     state::start(&mut bundle);
