@@ -3,38 +3,23 @@
 //! Holes are read from the loss events of a few slices; of the rest the ledgers tell, and a hole is then as long as its
 //! slices. Nothing else is read, so that it costs no more than the bundle's ends do.
 
+mod hole;
+
+pub use hole::Hole;
+
 use crate::render;
 use crate::view::Context;
-use serde_json::{Map, Value, json};
+use hole::Holes;
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Seek};
 use stillframe_format::BootTime;
-use stillframe_format::event::{Body, Stream};
+use stillframe_format::event::Stream;
 use stillframe_format::header::SourceOutcome;
-use stillframe_format::ledger::SliceInfo;
 use stillframe_format::reader::{Bundle, Condition};
 
-/// The most slices whose loss events are read.
-const SLICES_MAX: usize = 16;
 /// The most holes of one stream that are told in words.
 const HOLES_MAX: usize = 8;
-
-/// A stretch of time of which a stream may lack something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hole {
-    /// Its beginning.
-    pub from: BootTime,
-    /// Its end.
-    pub to: BootTime,
-    /// Events that were lost, as far as they were counted.
-    pub count: u64,
-    /// Some were lost, and nobody counted them.
-    pub uncounted: bool,
-    /// Words of `docs/format.md`, "Causes of loss"; `slices-missing` and `left-out` where the bundle lacks slices.
-    pub causes: BTreeSet<String>,
-    /// What it was confined to: a CPU, a container, an interface.
-    pub scopes: BTreeSet<String>,
-}
 
 /// What can be said of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +74,10 @@ impl Evidence {
                     } else {
                         "the end record is missing, and there is no event".to_owned()
                     }),
-                    _ => holes.of(stream),
+                    _ => match holes.of(stream) {
+                        holes if holes.is_empty() => Verdict::Complete,
+                        holes => Verdict::Except(holes),
+                    },
                 };
                 (stream, source, verdict)
             })
@@ -196,173 +184,6 @@ impl Evidence {
         context.put_time(&mut object, "to", self.to);
         object.insert("streams".to_owned(), streams.into());
         object.into()
-    }
-}
-
-impl Hole {
-    /// Whether another is a part of the same stretch.
-    fn touches(&self, other: &Self) -> bool {
-        other.from <= self.to && self.from <= other.to
-    }
-
-    fn join(&mut self, other: Self) {
-        self.from = self.from.min(other.from);
-        self.to = self.to.max(other.to);
-        self.count = self.count.saturating_add(other.count);
-        self.uncounted |= other.uncounted;
-        self.causes.extend(other.causes);
-        self.scopes.extend(other.scopes);
-    }
-
-    fn text(&self, context: &Context) -> String {
-        let count = match (self.count, self.uncounted) {
-            (0, _) => "how many were lost is not known".to_owned(),
-            (count, false) => format!("{count} lost"),
-            (count, true) => format!("more than {count} lost"),
-        };
-        let words: Vec<&str> = self
-            .causes
-            .iter()
-            .chain(&self.scopes)
-            .map(String::as_str)
-            .collect();
-        let why = if words.is_empty() {
-            String::new()
-        } else {
-            format!(": {}", words.join(", "))
-        };
-        format!(
-            "{} to {} ({count}{why})",
-            render::mapped_time(self.from, context),
-            render::mapped_time(self.to, context)
-        )
-    }
-
-    fn json(&self, context: &Context) -> Value {
-        let mut object = Map::new();
-        context.put_time(&mut object, "from", self.from);
-        context.put_time(&mut object, "to", self.to);
-        object.insert("count".to_owned(), self.count.into());
-        object.insert("counted".to_owned(), (!self.uncounted).into());
-        object.insert("causes".to_owned(), json!(self.causes));
-        object.insert("scopes".to_owned(), json!(self.scopes));
-        object.into()
-    }
-}
-
-/// Holes as they are found, in any order, of one stream or of all.
-#[derive(Default)]
-struct Holes(Vec<(Option<Stream>, Hole)>);
-
-impl Holes {
-    /// Stretches whose slices are not here, but for those before `from` and from `to` on.
-    fn gaps<R: Read + Seek>(&mut self, bundle: &Bundle<R>, from: BootTime, to: BootTime) {
-        for gap in bundle.gaps() {
-            if gap.to <= from || gap.from >= to {
-                continue;
-            }
-            let cause = if gap.is_hole() {
-                "slices-missing"
-            } else {
-                "left-out"
-            };
-            self.0.push((
-                None,
-                Hole {
-                    from: gap.from,
-                    to: gap.to,
-                    count: 0,
-                    uncounted: true,
-                    causes: BTreeSet::from([cause.to_owned()]),
-                    scopes: BTreeSet::new(),
-                },
-            ));
-        }
-    }
-
-    /// What the slices say was lost.
-    fn losses<R: Read + Seek>(&mut self, bundle: &mut Bundle<R>) {
-        let lossy: Vec<usize> = bundle
-            .slices()
-            .iter()
-            .enumerate()
-            .filter(|(_, slice)| slice.missing == 0 && !slice.lost.is_empty())
-            .map(|(index, _)| index)
-            .collect();
-        for (place, index) in lossy.into_iter().enumerate() {
-            if place >= SLICES_MAX || self.read(bundle, index).is_none() {
-                self.of_ledger(bundle.slices(), index);
-            }
-        }
-    }
-
-    /// Reads the loss events of a slice; nothing where that can't be done.
-    fn read<R: Read + Seek>(&mut self, bundle: &mut Bundle<R>, index: usize) -> Option<()> {
-        let bytes = bundle.slice_bytes(index).ok()?;
-        let part = bytes.open([Stream::Loss].into_iter().collect()).ok()?;
-        for stored in part.stored(Stream::Loss).ok()? {
-            let Body::Loss(loss) = stored.body else { continue };
-            self.0.push((
-                Some(loss.stream),
-                Hole {
-                    from: loss.from,
-                    to: loss.to,
-                    count: loss.count,
-                    uncounted: loss.count == 0,
-                    causes: BTreeSet::from([loss.cause]),
-                    scopes: [loss.scope]
-                        .into_iter()
-                        .filter(|scope| !scope.is_empty())
-                        .collect(),
-                },
-            ));
-        }
-        Some(())
-    }
-
-    /// What the ledger of a slice sums up. A hole is told when it is noticed, and may have begun in the slice before.
-    fn of_ledger(&mut self, slices: &[SliceInfo], index: usize) {
-        let Some(slice) = slices.get(index) else { return };
-        let before = index.checked_sub(1).and_then(|index| slices.get(index));
-        for (name, count) in &slice.lost {
-            let Some(stream) = Stream::from_name(name) else {
-                continue;
-            };
-            self.0.push((
-                Some(stream),
-                Hole {
-                    from: before.map_or(slice.from, |before| before.from),
-                    to: slice.to,
-                    count: *count,
-                    uncounted: *count == 0,
-                    causes: BTreeSet::new(),
-                    scopes: BTreeSet::new(),
-                },
-            ));
-        }
-    }
-
-    /// What they leave of a stream.
-    fn of(&self, stream: Stream) -> Verdict {
-        let mut holes: Vec<Hole> = self
-            .0
-            .iter()
-            .filter(|(of, _)| of.is_none_or(|of| of == stream))
-            .map(|(_, hole)| hole.clone())
-            .collect();
-        holes.sort_by_key(|hole| (hole.from, hole.to));
-        let mut joined: Vec<Hole> = Vec::new();
-        for hole in holes {
-            match joined.last_mut() {
-                Some(last) if last.touches(&hole) => last.join(hole),
-                _ => joined.push(hole),
-            }
-        }
-        if joined.is_empty() {
-            Verdict::Complete
-        } else {
-            Verdict::Except(joined)
-        }
     }
 }
 
