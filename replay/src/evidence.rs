@@ -103,7 +103,7 @@ impl Evidence {
         }
         let moment = |time| render::mapped_time(time, context);
         let mut lines = vec![format!(
-            "what is not here did not happen, from {} to {}, as far as its stream is complete:",
+            "what is not here did not happen to the targets, from {} to {}, as far as its stream is complete:",
             moment(self.from),
             moment(self.to)
         )];
