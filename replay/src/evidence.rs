@@ -50,10 +50,10 @@ impl Evidence {
     #[must_use]
     pub fn of<R: Read + Seek>(bundle: &mut Bundle<R>, context: &Context) -> Self {
         let (from, to) = range(bundle, context);
-        let sources: Vec<SourceOutcome> = bundle.end().map_or_else(Vec::new, |end| end.sources.clone());
-        let mut holes = Holes::default();
-        holes.gaps(bundle, from, to);
+        let mut holes = Holes::new(from, to);
+        holes.gaps(bundle);
         holes.losses(bundle);
+        let sources: &[SourceOutcome] = bundle.end().map_or(&[], |end| &end.sources);
         let recorded: BTreeSet<Stream> = bundle
             .slices()
             .iter()
@@ -83,9 +83,9 @@ impl Evidence {
             })
             .collect();
         let remarked = sources
-            .into_iter()
+            .iter()
             .filter(|source| !source.notes.is_empty())
-            .map(|source| source.name)
+            .map(|source| source.name.clone())
             .collect();
         Self {
             from,

@@ -21,7 +21,7 @@ pub use bundle::Bundle;
 pub use command::{Finished, Running, capture, program, replay, run, run_for, tool};
 pub use container::Container;
 pub use disk::Disk;
-pub use recording::Recording;
+pub use recording::{CALLS_ALONE, Recording, record_calls};
 pub use resolver::Resolver;
 pub use victim::{compile, victims};
 

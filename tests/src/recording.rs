@@ -1,7 +1,7 @@
 //! A capture that runs while the test does something.
 
 use crate::bundle::Bundle;
-use crate::command::{Finished, Running, capture};
+use crate::command::{Finished, Running, capture, run_for};
 use crate::wait_until;
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::Signal;
@@ -11,6 +11,26 @@ use tempfile::TempDir;
 
 /// How long a sealed end may take after it was asked for.
 const SEALING: Duration = Duration::from_secs(60);
+
+/// What leaves every source off that is not there for calls.
+pub const CALLS_ALONE: [&str; 4] = ["--no-packets", "--no-block", "--no-journal", "--no-kernel"];
+
+/// How long a command may take that is recorded to its end.
+const RECORDING: Duration = Duration::from_secs(120);
+
+/// Records the calls of a command that capture starts, to its end, with these options. Returns the bundle, and what the
+/// command wrote.
+///
+/// # Errors
+/// Capture ends with anything but 0, or takes longer than two minutes.
+pub fn record_calls(options: &[&str], command: &[&str]) -> Result<(Bundle, String)> {
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let path = folder.path().join("x.capture.tar.zst");
+    let mut capture = capture(&CALLS_ALONE)?;
+    capture.args(options).arg("-o").arg(&path).arg("--").args(command);
+    let finished = run_for(&mut capture, RECORDING)?.expect_code(0)?;
+    Ok((Bundle::new(path, Some(folder)), finished.text()))
+}
 
 /// A running `capture` with a bundle in a temporary folder of its own.
 #[derive(Debug)]

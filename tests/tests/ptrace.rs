@@ -7,22 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use stillframe_tests::strace::{Threads, compare, explained, parse};
 use stillframe_tests::{
-    Bundle, Container, Recording, capture, compile, program, replay, run, run_for, tool, wait_until,
+    Bundle, CALLS_ALONE, Container, Recording, capture, compile, program, record_calls, replay, run, run_for,
+    tool, wait_until,
 };
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(120);
-/// Calls alone, as they are.
-const ONLY_CALLS: [&str; 8] = [
-    "--no-packets",
-    "--no-block",
-    "--no-journal",
-    "--no-kernel",
-    "--data",
-    "1024",
-    "--secrets",
-    "keep",
-];
+/// Data and secrets as they are.
+const AS_THEY_ARE: [&str; 4] = ["--data", "1024", "--secrets", "keep"];
 
 /// The one difference: call, place, by ptrace, by BPF, why.
 const DIFFERENCE: &str = "| `*` | any | `\"` | `EFAULT` | a page that the call never came to read is not in memory, and BPF cannot bring it |";
@@ -31,18 +23,10 @@ fn text(path: &Path) -> Result<&str> {
     path.to_str().context("a path that is not UTF-8")
 }
 
-fn record(folder: TempDir, options: &[&str], command: &[&str]) -> Result<Bundle> {
-    let path = folder.path().join("x.capture.tar.zst");
-    let mut capture = capture(&ONLY_CALLS)?;
-    capture
-        .args(["--syscalls", "ptrace"])
-        .args(options)
-        .arg("-o")
-        .arg(&path)
-        .arg("--")
-        .args(command);
-    run_for(&mut capture, LIMIT)?.expect_code(0)?;
-    Ok(Bundle::new(path, Some(folder)))
+/// Records a command's calls with ptrace.
+fn record(command: &[&str]) -> Result<Bundle> {
+    let (bundle, _) = record_calls(&[&["--syscalls", "ptrace"], &AS_THEY_ARE[..]].concat(), command)?;
+    Ok(bundle)
 }
 
 /// What a process that has been started for a test is, until the test ends.
@@ -95,13 +79,15 @@ fn calls(bundle: &Bundle) -> Result<Threads> {
 /// Records a command with both engines at the same time, and expects every thread's calls to be the same to the letter.
 fn expect_equal(folder: TempDir, command: &[&str]) -> Result<(Bundle, usize)> {
     let (outer, inner) = (folder.path().join("bpf"), folder.path().join("ptrace"));
-    let mut capture = capture(&ONLY_CALLS)?;
+    let mut capture = capture(&CALLS_ALONE)?;
     capture
+        .args(AS_THEY_ARE)
         .args(["--syscalls", "bpf", "-o"])
         .arg(&outer)
         .arg("--")
         .arg(program("capture")?.get_program())
-        .args(ONLY_CALLS)
+        .args(CALLS_ALONE)
+        .args(AS_THEY_ARE)
         .args(["--syscalls", "ptrace", "-o"])
         .arg(&inner)
         .arg("--")
@@ -185,7 +171,7 @@ fn nobody_escapes_the_tracer_in_a_storm_of_processes() -> Result<()> {
     let program = folder.path().join("victims");
     compile(".", &program)?;
     let program = text(&program)?.to_owned();
-    let bundle = record(folder, &[], &[&program, "storm", "400"])?;
+    let bundle = record(&[&program, "storm", "400"])?;
     bundle.expect_sealed()?;
     bundle.expect_nothing_lost()?;
     assert_eq!(bundle.count("evt.type=procexit and proc.name=victims")?, 401);
@@ -288,10 +274,9 @@ fn a_killed_capture_leaves_running_what_it_traced() -> Result<()> {
 fn a_stopped_process_stays_stopped_and_a_continued_one_goes_on() -> Result<()> {
     let script = "sh -c 'kill -STOP $$; exit 5' & child=$!; sleep 0.4; grep State /proc/$child/status > state; kill -CONT \
         $child; wait $child; echo $? > status";
-    let folder = tempfile::tempdir()?;
     let place = tempfile::tempdir()?;
     let script = format!("cd {}; {script}", place.path().display());
-    let bundle = record(folder, &[], &["sh", "-c", &script])?;
+    let bundle = record(&["sh", "-c", &script])?;
     bundle.expect_sealed()?;
     let state = fs::read_to_string(place.path().join("state"))?;
     ensure!(
@@ -307,7 +292,7 @@ fn a_stopped_process_stays_stopped_and_a_continued_one_goes_on() -> Result<()> {
 #[ignore = "root"]
 fn signals_reach_the_program_whatever_their_number() -> Result<()> {
     let script = "trap 'exit 6' SIGRTMIN+3; trap : USR1; kill -USR1 $$; kill -SIGRTMIN+3 $$; sleep 5";
-    let bundle = record(tempfile::tempdir()?, &[], &["bash", "-c", script])?;
+    let bundle = record(&["bash", "-c", script])?;
     bundle.expect_sealed()?;
     assert_eq!(bundle.count("evt.type=procexit and proc.exit.status=6")?, 1);
     assert_eq!(bundle.count("evt.type=rt_sigreturn")?, 2);

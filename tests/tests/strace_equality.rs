@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 use stillframe_tests::strace::{Comparison, Threads, compare, explained, parse};
-use stillframe_tests::{Bundle, capture, compile, run, run_for, tool, victims};
+use stillframe_tests::{Bundle, capture, compile, record_calls, run, run_for, tool, victims};
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -246,15 +246,6 @@ fn a_database_and_runtimes_read_as_strace_reads_them() -> Result<()> {
     watch_script(folder, RUNTIMES, &[USER, &cluster], &["postgres", "node", "java"]).map(drop)
 }
 
-/// A bundle of a command, recorded with these options.
-fn record(folder: TempDir, options: &[&str], command: &[&str]) -> Result<Bundle> {
-    let path = folder.path().join("x.capture.tar.zst");
-    let mut capture = capture(&["--no-packets", "--no-block", "--no-journal", "--no-kernel"])?;
-    capture.args(options).arg("-o").arg(&path).arg("--").args(command);
-    run_for(&mut capture, LIMIT)?.expect_code(0)?;
-    Ok(Bundle::new(path, Some(folder)))
-}
-
 #[test]
 #[ignore = "root"]
 fn nobody_escapes_a_storm_of_processes() -> Result<()> {
@@ -262,7 +253,7 @@ fn nobody_escapes_a_storm_of_processes() -> Result<()> {
     let program = folder.path().join("victims");
     compile(".", &program)?;
     let program = program.to_str().context("a path")?;
-    let bundle = record(folder, &[], &[program, "storm", "20000"])?;
+    let (bundle, _) = record_calls(&[], &[program, "storm", "20000"])?;
     bundle.expect_sealed()?;
     bundle.expect_nothing_lost()?;
     assert_eq!(bundle.count("evt.type=procexit and proc.name=victims")?, 20_001);
@@ -282,7 +273,7 @@ fn secrets_in_arguments_never_reach_the_bundle() -> Result<()> {
     // The shell reads its command from its arguments, so no buffer of a read holds it.
     let script = "env true --password tops3cret; env API_TOKEN=tops3cret true; env true http://me:tops3cret@host/; sleep 1";
     let command = ["sh", "-c", script];
-    let masked = record(tempfile::tempdir()?, &[], &command)?;
+    let (masked, _) = record_calls(&[], &command)?;
     masked.expect_sealed()?;
     let text = unpacked(&masked)?;
     ensure!(!text.contains("tops3cret"), "the secret is in the bundle");
@@ -305,10 +296,10 @@ fn secrets_in_arguments_never_reach_the_bundle() -> Result<()> {
     ] {
         ensure!(end.contains(place), "{place} is not in {end}");
     }
-    let again = record(tempfile::tempdir()?, &[], &command)?;
+    let (again, _) = record_calls(&[], &command)?;
     let other = again.shows("events", &["-f", "evt.type=execve"])?;
     ensure!(!other.contains(tags[0]), "two captures have the same key");
-    let kept = record(tempfile::tempdir()?, &["--secrets", "keep"], &command)?;
+    let (kept, _) = record_calls(&["--secrets", "keep"], &command)?;
     ensure!(
         unpacked(&kept)?.contains("tops3cret"),
         "--secrets keep did not keep it"
@@ -320,7 +311,7 @@ fn secrets_in_arguments_never_reach_the_bundle() -> Result<()> {
 #[ignore = "root"]
 fn without_durations_every_return_is_there_all_the_same() -> Result<()> {
     let script = "cat /etc/hostname > /dev/null; exit 3";
-    let bundle = record(tempfile::tempdir()?, &["--no-durations"], &["sh", "-c", script])?;
+    let (bundle, _) = record_calls(&["--no-durations"], &["sh", "-c", script])?;
     bundle.expect_sealed()?;
     bundle.expect_nothing_lost()?;
     assert_eq!(

@@ -4,11 +4,9 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::Duration;
 use stillframe_format::abi::uring as abi;
-use stillframe_tests::{Bundle, Container, Recording, capture, compile, run, run_for, tool};
+use stillframe_tests::{Bundle, Container, Recording, compile, record_calls, run, tool};
 
-const LIMIT: Duration = Duration::from_secs(120);
 const EVERYTHING: &[&str] = &[
     "files", "batch", "refused", "waiting", "several", "overflow", "torn", "sqpoll",
 ];
@@ -128,16 +126,6 @@ fn one<'a>(events: &'a [Value], kind: &str, user_data: &str) -> Result<&'a Value
     }
 }
 
-fn record(options: &[&str], program: &[&str]) -> Result<(Bundle, String)> {
-    let folder = tempfile::tempdir()?;
-    let path = folder.path().join("x.capture.tar.zst");
-    let mut capture = capture(&["--no-packets", "--no-block", "--no-journal", "--no-kernel"])?;
-    capture.args(options).arg("-o").arg(&path).arg("--").args(program);
-    let ended = run_for(&mut capture, LIMIT)?.expect_code(0)?;
-    let said = ended.text();
-    Ok((Bundle::new(path, Some(folder)), said))
-}
-
 /// The features that the bundle requires of its reader.
 fn required(bundle: &Bundle) -> Result<Vec<String>> {
     let header: Value = serde_json::from_slice(&bundle.member("header.json")?)?;
@@ -161,7 +149,7 @@ fn every_request_that_a_program_makes_and_all_that_comes_of_it_is_there() -> Res
     compile("uring/rings.c", &program)?;
     let mut words = vec![program.to_str().context("a path")?, place.as_str()];
     words.extend(EVERYTHING);
-    let (bundle, output) = record(&[], &words)?;
+    let (bundle, output) = record_calls(&[], &words)?;
     bundle.expect_nothing_lost()?;
     bundle.expect_sealed()?;
     let said = said(&output)?;
@@ -330,7 +318,7 @@ fn by_ptrace_requests_are_said_to_be_missing() -> Result<()> {
     let program = folder.path().join("rings");
     compile("uring/rings.c", &program)?;
     let words = [program.to_str().context("a path")?, place.as_str(), "batch"];
-    let (bundle, _) = record(&["--syscalls", "ptrace"], &words)?;
+    let (bundle, _) = record_calls(&["--syscalls", "ptrace"], &words)?;
     assert_eq!(bundle.count("evt.stream=uring")?, 0);
     ensure!(
         bundle.shows("info", &[])?.contains("io_uring was used"),
@@ -363,7 +351,7 @@ fn fio_issued_as_many_reads_as_there_are_requests() -> Result<()> {
         &filename,
         &output,
     ];
-    let (bundle, _) = record(&[], &words)?;
+    let (bundle, _) = record_calls(&[], &words)?;
     bundle.expect_nothing_lost()?;
     let report: Value = serde_json::from_slice(&fs::read(&report)?)?;
     let issued = report

@@ -88,23 +88,40 @@ impl Hole {
     }
 }
 
-/// Holes as they are found, in any order; of all streams under `None`.
-#[derive(Default)]
-pub(super) struct Holes(BTreeMap<Option<Stream>, Vec<Hole>>);
+/// Holes as they are found, in any order, between two moments.
+pub(super) struct Holes {
+    from: BootTime,
+    to: BootTime,
+    /// Those of all streams under `None`.
+    found: BTreeMap<Option<Stream>, Vec<Hole>>,
+}
 
 impl Holes {
-    fn add(&mut self, stream: Option<Stream>, hole: Hole) {
-        let holes = self.0.entry(stream).or_default();
+    /// None yet, of what was recorded between these moments.
+    pub(super) fn new(from: BootTime, to: BootTime) -> Self {
+        Self {
+            from,
+            to,
+            found: BTreeMap::new(),
+        }
+    }
+
+    /// Adds one, as far as it lies between the moments: what is noticed when the rings are read for the last time is told
+    /// to end behind the recording. One that lies outside stays, as a moment: what it lost may not be left out.
+    fn add(&mut self, stream: Option<Stream>, mut hole: Hole) {
+        let within = |time: BootTime| time.max(self.from).min(self.to);
+        (hole.from, hole.to) = (within(hole.from), within(hole.to));
+        let holes = self.found.entry(stream).or_default();
         holes.push(hole);
         if holes.len() >= 2 * HOLES_MAX {
             join(holes);
         }
     }
 
-    /// Stretches whose slices are not here, but for those before `from` and from `to` on.
-    pub(super) fn gaps<R: Read + Seek>(&mut self, bundle: &Bundle<R>, from: BootTime, to: BootTime) {
+    /// Stretches whose slices are not here, but for those outside: they are no part of what is answered for.
+    pub(super) fn gaps<R: Read + Seek>(&mut self, bundle: &Bundle<R>) {
         for gap in bundle.gaps() {
-            if gap.to <= from || gap.from >= to {
+            if gap.to <= self.from || gap.from >= self.to {
                 continue;
             }
             let cause = if gap.is_hole() {
@@ -189,7 +206,7 @@ impl Holes {
     pub(super) fn of(&self, stream: Stream) -> Vec<Hole> {
         let mut holes: Vec<Hole> = [None, Some(stream)]
             .iter()
-            .filter_map(|of| self.0.get(of))
+            .filter_map(|of| self.found.get(of))
             .flatten()
             .cloned()
             .collect();
@@ -249,7 +266,7 @@ mod tests {
 
     #[test]
     fn those_that_touch_are_one_in_whatever_order_they_come() {
-        let mut holes = Holes::default();
+        let mut holes = Holes::new(BootTime(0), BootTime(u64::MAX));
         for (from, to, count, scope) in [
             (20, 30, 1, "cpu 1"),
             (5, 6, 2, ""),
@@ -273,8 +290,19 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_outside_is_told_at_the_edge_and_still_counted() {
+        let mut holes = Holes::new(BootTime(10), BootTime(20));
+        for (from, to) in [(1, 12), (19, 25), (30, 40)] {
+            holes.add(Some(Stream::Kernel), hole(from, to, 1, ""));
+        }
+        let kept = holes.of(Stream::Kernel);
+        assert_eq!(spans(&kept), [(10, 12), (19, 20)]);
+        assert_eq!(kept.iter().map(|hole| hole.count).sum::<u64>(), 3);
+    }
+
+    #[test]
     fn what_is_too_much_is_joined_and_nothing_is_left_out() {
-        let mut holes = Holes::default();
+        let mut holes = Holes::new(BootTime(0), BootTime(u64::MAX));
         let many = 10_000;
         for number in 0..many {
             let scope = format!("{}{number}", "x".repeat(WORD_MAX));
@@ -284,7 +312,7 @@ mod tests {
                 hole(number, number + 1, 1, &format!("cpu {number}")),
             );
         }
-        assert!(holes.0.values().all(|kept| kept.len() <= 2 * HOLES_MAX));
+        assert!(holes.found.values().all(|kept| kept.len() <= 2 * HOLES_MAX));
         let kept = holes.of(Stream::Block);
         assert_eq!(kept.len(), HOLES_MAX);
         assert_eq!(kept.iter().map(|hole| hole.count).sum::<u64>(), many);
